@@ -1,0 +1,1 @@
+"""Tensors to detections: branches, fusion, heads, inference."""

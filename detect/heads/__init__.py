@@ -1,0 +1,1 @@
+"""Detection heads: one file each, one dictionary."""

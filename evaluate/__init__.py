@@ -1,0 +1,1 @@
+"""Answers: annotations, detections, mean average precision, diagnosis, reports. Imports no other room."""

@@ -1,0 +1,1 @@
+"""Clips, backbones and the small synthetic world: from pixels to features."""

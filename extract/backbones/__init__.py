@@ -1,0 +1,1 @@
+"""Published and small video backbones: one file each, one dictionary."""

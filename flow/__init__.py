@@ -1,0 +1,1 @@
+"""Pixels: frames of a video, TV-L1 optical flow, temporal gradients."""

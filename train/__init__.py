@@ -1,0 +1,1 @@
+"""Training: datasets, methods, the frozen motion teacher, one loop."""
