@@ -1,0 +1,110 @@
+"""The house keeps its shape: who may import whom, where pixels stop, how long a page may be."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("features", "flow", "extract", "evaluate", "detect", "train")
+MAY_IMPORT = {
+    "features": set(),
+    "evaluate": set(),
+    "flow": {"features"},
+    "extract": {"features", "flow", "evaluate"},
+    "detect": {"features", "evaluate"},
+    "train": {"features", "evaluate", "detect"},
+}
+PIXEL_LIBRARIES = {"cv2", "av", "decord", "skimage", "imageio", "PIL"}
+ROOMS_WITHOUT_PIXELS = ("features", "detect", "train", "evaluate")
+VIDEO_COMMAND = Path("detect/video.py")  # a video in, detections out: the one page that sees both pixels and tensors
+LONGEST_PAGE = 300
+LONGEST_FUNCTION = 60
+
+
+def pages() -> list[Path]:
+    return sorted(page.relative_to(ROOT) for room in ROOMS for page in (ROOT / room).rglob("*.py"))
+
+
+def syntax(page: Path) -> ast.Module:
+    return ast.parse((ROOT / page).read_text(encoding="utf-8"))
+
+
+def imported_modules(page: Path) -> Iterator[str]:
+    for node in ast.walk(syntax(page)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{page}: relative import; name the room"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_pages(page: Path) -> set[Path]:
+    """The project's own files that this one imports when it is loaded or run."""
+    found = set()
+    for module in imported_modules(page):
+        base = Path(*module.split("."))
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if (ROOT / candidate).is_file() and candidate != page:
+                found.add(candidate)
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_the_rooms_upstream_of_it(room: str) -> None:
+    for page in pages():
+        if page.parts[0] != room or page == VIDEO_COMMAND:
+            continue
+        rooms = {module.split(".")[0] for module in imported_modules(page)} & set(ROOMS)
+        assert rooms - {room} <= MAY_IMPORT[room], f"{page} imports {sorted(rooms - {room} - MAY_IMPORT[room])}"
+
+
+@pytest.mark.parametrize("room", ROOMS_WITHOUT_PIXELS)
+def test_pixels_stop_at_the_store(room: str) -> None:
+    for page in pages():
+        if page.parts[0] == room:
+            libraries = {module.split(".")[0] for module in imported_modules(page)} & PIXEL_LIBRARIES
+            assert not libraries, f"{page} imports {sorted(libraries)}"
+
+
+def test_the_code_that_detects_cannot_name_optical_flow() -> None:
+    for page in pages():
+        if page.parts[0] != "detect":
+            continue
+        of_flow = {m for m in imported_modules(page) if m.split(".")[0] == "flow"}
+        if page == VIDEO_COMMAND:
+            of_flow = {m for m in of_flow if not m.startswith("flow.video") and m != "flow"}
+        assert not of_flow, f"{page} imports {sorted(of_flow)}"
+
+
+def test_nothing_imports_the_video_command() -> None:
+    for page in pages():
+        assert VIDEO_COMMAND not in imported_pages(page), f"{page} imports a command"
+
+
+def test_imports_run_in_no_circles() -> None:
+    arrows = {page: imported_pages(page) - {page.parent / "__init__.py"} for page in pages()}
+    done: set[Path] = set()
+
+    def walk(page: Path, path: tuple[Path, ...]) -> None:
+        assert page not in path, f"circle: {' -> '.join(map(str, (*path[path.index(page) :], page)))}"
+        if page not in done:
+            for other in arrows[page]:
+                walk(other, (*path, page))
+            done.add(page)
+
+    for page in arrows:
+        walk(page, ())
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_a_page_has_one_subject_and_room_to_breathe(page: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert ast.get_docstring(syntax(page)), f"{page}: the first line names the subject"
+    assert len(text.splitlines()) <= LONGEST_PAGE, f"{page}: {len(text.splitlines())} lines"
+    for node in ast.walk(syntax(page)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= LONGEST_FUNCTION, f"{page}: {node.name} has {lines} lines"
