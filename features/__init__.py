@@ -1,1 +1,6 @@
 """The shelf between pixels and tensors: clip grids, the feature store, jobs over many videos."""
+
+from features.grid import ClipGrid
+from features.store import Store, StoreError, open
+
+__all__ = ["ClipGrid", "Store", "StoreError", "open"]

@@ -1,0 +1,191 @@
+"""One part file per video and stream: the unit in which work is committed to a feature store.
+
+    features/thumos.h5                                  the index (see features/index.py)
+    features/thumos.parts/rgb/video_test_0000004.h5     a part; the name is the percent-encoded video id
+
+In every file of a store (part, shard or single file) the arrays of a stream lie in the group /videos/<video>/<stream>.
+A part is put together in memory and written as a whole, so no crash can leave half of one, and its bytes depend on its
+contents alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import h5py
+import numpy as np
+
+from features.commit import write_whole
+from features.grid import ClipGrid
+
+SCHEMA = "flowless/1"
+_STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ATTRIBUTE_BYTES = 60_000  # HDF5 keeps an attribute in an object header of at most 64 KB
+
+
+class StoreError(Exception):
+    """A feature store that cannot be read, or does not hold what is asked of it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one video gives to one stream.
+
+    Feature streams hold {"features": (T, D) float16, "t_center": (T,) float64 seconds}; other streams name their own.
+    attributes["fingerprint"] says what made this part (settings and video); attributes["feature_id"] of feature streams
+    leaves the video out and is the same for a whole stream.
+    """
+
+    video: str
+    stream: str
+    arrays: Mapping[str, np.ndarray]
+    attributes: Mapping[str, Any]  # str, int, float, bool, or a list of one of these
+
+
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """16 hex digits that change with any of the values, but not with their order."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def parts_folder(store: Path) -> Path:
+    return Path(store).with_suffix(".parts")
+
+
+def part_path(store: Path, video: str, stream: str) -> Path:
+    return parts_folder(store) / stream / f"{encode(video)}.h5"
+
+
+def group_name(video: str, stream: str) -> str:
+    return f"videos/{encode(video)}/{stream}"
+
+
+def encode(video: str) -> str:
+    """A video id as one name for files and groups: percent-encoded, slashes too, and never "." or ".."."""
+    name = quote(video, safe="")
+    return name.replace(".", "%2E") if name in {".", ".."} else name
+
+
+def decode(name: str) -> str:
+    return unquote(name)
+
+
+def write_part(store: Path, part: Part, compression: Mapping[str, dict[str, Any]] | None = None) -> Path:
+    """Commits a part to the store's folder of parts; an older part of the same video and stream is replaced.
+
+    compression: keywords of h5py's create_dataset by array name (chunks, compression, ...).
+    Raises StoreError for contents that no store should hold, OSError when the disk will not take the file.
+    """
+    target = part_path(store, part.video, part.stream)
+    arrays = _checked(part, target)
+    with in_memory() as file:
+        file.attrs["schema"] = SCHEMA
+        fill_group(file.create_group(group_name(part.video, part.stream)), arrays, part.attributes, compression)
+        image = file_image(file)
+    try:
+        return write_whole(target, image)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise StoreError(f"{target}: the video id is too long for a file name. Rename the video.") from error
+        raise
+
+
+def in_memory() -> h5py.File:
+    """A new HDF5 file that never touches the disk: what is written of it is written whole, by us."""
+    return h5py.File(secrets.token_hex(8), "w", driver="core", backing_store=False, block_size=1 << 16)
+
+
+def file_image(file: h5py.File) -> bytes:
+    file.flush()
+    return file.id.get_file_image()
+
+
+def fill_group(
+    group: h5py.Group,
+    arrays: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any],
+    compression: Mapping[str, dict[str, Any]] | None = None,
+) -> None:
+    """Writes arrays, each with the sha256 of its data, then attributes, `complete` last; always in the same order."""
+    for name in sorted(arrays):
+        options = (compression or {}).get(name, {})
+        dataset = group.create_dataset(name, data=arrays[name], track_times=False, **options)
+        dataset.attrs["sha256"] = array_digest(arrays[name])
+    for name in sorted(set(attributes) - {"complete"}):
+        group.attrs[name] = attributes[name]
+    group.attrs["complete"] = True
+
+
+def array_digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"").hexdigest()
+
+
+def read_attributes(group: h5py.Group) -> dict[str, Any]:
+    """The attributes of a group as plain Python values."""
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in group.attrs.items()}
+
+
+def is_done(store: Path, video: str, stream: str, fingerprint: str) -> bool:
+    """Whether the store holds this stream of the video, complete and made in just this way.
+
+    Looks at the part itself, and at the index when the part has been packed away.
+    """
+    part = part_path(store, video, stream)
+    for path in (part, Path(store)):
+        try:
+            with h5py.File(path, "r", locking=False) as file:
+                group = file[group_name(video, stream)]
+                if bool(group.attrs["complete"]) and group.attrs["fingerprint"] == fingerprint:
+                    return True
+        except (OSError, KeyError):
+            continue
+    return False
+
+
+def _checked(part: Part, target: Path) -> dict[str, np.ndarray]:
+    """The arrays as they will be stored, or a StoreError that says what is wrong with them."""
+
+    def refuse(what: str) -> StoreError:
+        return StoreError(f"{target}: {part.stream} of video {part.video!r}: {what}")
+
+    if not part.video or not _STREAM.fullmatch(part.stream):
+        raise refuse("a part needs a video id and a stream name of letters, digits, dots and dashes")
+    if "fingerprint" not in part.attributes:
+        raise refuse('attributes["fingerprint"] is missing; without it nothing could be resumed')
+    for name, value in part.attributes.items():
+        plain = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, (str, int, float, bool, np.integer, np.floating, np.bool_)) for one in plain):
+            raise refuse(f"attribute {name} = {value!r}: expected text, a number, a truth value or a list of these")
+        if len(json.dumps(plain, default=str)) > _ATTRIBUTE_BYTES:
+            raise refuse(f"attribute {name} is larger than HDF5 allows; store it as an array")
+    arrays = {name: np.ascontiguousarray(array) for name, array in part.arrays.items()}
+    if "features" not in arrays:
+        return arrays
+    features = arrays["features"]
+    if features.ndim != 2 or features.dtype.kind != "f" or len(features) == 0:
+        raise refuse(f"features must be (T, D) floats with T > 0; got {features.shape} {features.dtype}")
+    with np.errstate(over="ignore"):
+        arrays["features"] = features.astype(np.float16, copy=False)
+    bad = ~np.isfinite(arrays["features"]).all(axis=1)
+    if bad.any():
+        raise refuse(
+            f"features are NaN, infinite or beyond float16 (65504) at step {int(bad.argmax())} of {len(features)} "
+            "(the backbone or its weights gave them); nothing was written"
+        )
+    try:
+        num_times = ClipGrid(arrays["t_center"], 1.0).num_steps
+    except (KeyError, ValueError) as error:
+        raise refuse(f"t_center must hold the time of each step: {error}") from error
+    if num_times != len(features):
+        raise refuse(f"{len(features)} feature vectors but {num_times} times in t_center")
+    arrays["t_center"] = arrays["t_center"].astype(np.float64, copy=False)
+    return arrays

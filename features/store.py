@@ -1,0 +1,197 @@
+"""Feature stores: write parts, build the index, read features and their clip grids.
+
+    import features
+    store = features.open("features/thumos.h5")           # an index, a single file, or a directory of .npy files
+    store.read("video_test_0000004", "rgb")               # (T, D) float16
+    store.grid("video_test_0000004").to_seconds(12.0)
+
+Paths are opened lazily in each process and without file locks: a Store can be sent to the workers of a data loader and
+read from a read-only or network file system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from features.grid import ClipGrid
+from features.hdf5 import Hdf5Source
+from features.index import Row, build_index
+from features.npy import NpySource
+from features.parts import SCHEMA, Part, StoreError, fingerprint, is_done, part_path, write_part
+
+__all__ = [
+    "SCHEMA",
+    "Part",
+    "Store",
+    "StoreError",
+    "build_index",
+    "fingerprint",
+    "is_done",
+    "open",
+    "part_path",
+    "write_part",
+]
+
+_SHOWN = 10  # problems listed in one message
+
+
+class Source(Protocol):
+    """Where the arrays come from."""
+
+    path: Path
+    rows: dict[tuple[str, str], Row]
+
+    def row(self, video: str, stream: str) -> Row: ...
+    def attributes(self, video: str, stream: str) -> dict[str, Any]: ...
+    def names(self, video: str, stream: str) -> tuple[str, ...]: ...
+    def read(self, video: str, stream: str, name: str, start: int | None, stop: int | None) -> np.ndarray: ...
+    def close(self) -> None: ...
+
+
+def open(
+    path: Path | str, *, fps: float | Mapping[str, float] | None = None, window: int = 16, stride: int = 4
+) -> Store:
+    """Opens a feature store. fps (of all videos, or by video id), window and stride speak for .npy files only."""
+    path = Path(path)
+    if path.is_dir():
+        return Store(NpySource(path, fps, window, stride))
+    if not path.exists():
+        raise StoreError(f"{path}: no such feature store. Make it with extract.rgb or features.importer.")
+    return Store(Hdf5Source(path))
+
+
+class Store:
+    """Features of many videos, one or more streams each."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._streams: dict[str, tuple[str, ...]] = {}
+        for video, stream in sorted(source.rows):
+            self._streams[video] = (*self._streams.get(video, ()), stream)
+
+    @property
+    def path(self) -> Path:
+        return self._source.path
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        return tuple(self._streams)
+
+    def streams(self, video: str) -> tuple[str, ...]:
+        if video not in self._streams:
+            raise StoreError(f"{self.path}: no video {video!r}; there are {len(self._streams)}, see features.status")
+        return self._streams[video]
+
+    def row(self, video: str, stream: str) -> Row:
+        """What the table of the store says about a stream of a video; costs no disk access."""
+        return self._source.row(video, stream)
+
+    def read(self, video: str, stream: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
+        """Features (T, D) of steps [start, stop), as stored (float16 in our own files). StoreError if any is NaN."""
+        features = self.array(video, stream, "features", start, stop)
+        # One sum instead of a test of each value: NaN and infinity both survive addition.
+        if not np.isfinite(features.sum(dtype=np.float64)):
+            bad = ~np.isfinite(features).all(axis=1)
+            raise StoreError(
+                f"{self.path}: {stream} of video {video!r} is NaN or infinite at {int(bad.sum())} of {len(bad)} steps, "
+                f"first at step {(start or 0) + int(bad.argmax())}. Extract this video anew, or leave it out."
+            )
+        return features
+
+    def array(
+        self, video: str, stream: str, name: str, start: int | None = None, stop: int | None = None
+    ) -> np.ndarray:
+        """Rows [start, stop) of one array of a stream; only these are read."""
+        return self._source.read(video, stream, name, start, stop)
+
+    def arrays(self, video: str, stream: str) -> dict[str, np.ndarray]:
+        return {name: self.array(video, stream, name) for name in self._source.names(video, stream)}
+
+    def attributes(self, video: str, stream: str) -> dict[str, Any]:
+        return self._source.attributes(video, stream)
+
+    def grid(self, video: str, stream: str | None = None) -> ClipGrid:
+        """Where the steps of a video sit in time; by default of "rgb", or of its first stream of features."""
+        if stream is None:
+            of_features = [name for name in self.streams(video) if self.row(video, name).num_steps >= 0]
+            stream = next(iter(sorted(of_features, key=lambda name: name != "rgb")), "rgb")
+        times = self.array(video, stream, "t_center")
+        attributes = self.attributes(video, stream)
+        if "fps" in attributes and "stride" in attributes:
+            return ClipGrid(times, attributes["stride"] / attributes["fps"])
+        if len(times) > 1:
+            return ClipGrid(times, (times[-1] - times[0]) / (len(times) - 1))
+        raise StoreError(f"{self.path}: {stream} of video {video!r} has one step and no fps and stride to place it by")
+
+    def duration_s(self, video: str) -> float:
+        """Length of the video in seconds; of .npy files the longest that fits the number of steps."""
+        lengths = [self.row(video, stream).duration_s for stream in self.streams(video)]
+        known = [length for length in lengths if np.isfinite(length)]
+        if not known:
+            raise StoreError(f"{self.path}: the duration of video {video!r} is not known; open it with its fps")
+        return known[0]
+
+    def feature_id(self, stream: str) -> str:
+        """What made the features of a stream (backbone, weights, preprocessing); StoreError if videos differ in it."""
+        videos_of: dict[str, list[str]] = {}
+        for (video, name), row in self._source.rows.items():
+            if name == stream:
+                videos_of.setdefault(row.feature_id, []).append(video)
+        if not videos_of:
+            raise StoreError(f"{self.path}: no video has a stream {stream!r}")
+        if len(videos_of) > 1:
+            raise StoreError(f"{self.path}: {_mixed(stream, videos_of)}")
+        return next(iter(videos_of))
+
+    def check(self, videos: Iterable[str], streams: Iterable[str]) -> None:
+        """Raises one StoreError that names every video whose streams are missing or do not belong together.
+
+        Reads the table alone, so it takes milliseconds; NaN is looked for when features are read.
+        """
+        videos, streams = list(videos), list(streams)
+        problems: list[str] = []
+        videos_of: dict[str, dict[str, list[str]]] = {stream: {} for stream in streams}
+        for video in videos:
+            missing = [stream for stream in streams if stream not in self._streams.get(video, ())]
+            rows = [self.row(video, stream) for stream in streams if stream not in missing]
+            if missing:
+                problems.append(f"{video}: no {' and no '.join(missing)}")
+            problems += [f"{video}: {problem}" for row in rows[1:] if (problem := _mismatch(rows[0], row))]
+            for row in rows:
+                videos_of[row.stream].setdefault(row.feature_id, []).append(video)
+        problems += [_mixed(stream, made) for stream, made in videos_of.items() if len(made) > 1]
+        if problems:
+            more = f"\n  ... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+            raise StoreError(
+                f"{self.path}: {len(problems)} problem(s) with {' and '.join(streams)} of {len(videos)} videos:\n  "
+                + "\n  ".join(problems[:_SHOWN])
+                + more
+                + "\nRepeat the extraction commands with one set of settings (what is right is skipped), or take these "
+                "videos out of the annotations."
+            )
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _mismatch(one: Row, other: Row) -> str:
+    """What keeps two streams of a video from being used side by side; empty if nothing does."""
+    pair = f"{one.stream} and {other.stream}"
+    if one.num_steps != other.num_steps:
+        return f"{pair} differ in length: {one.num_steps} and {other.num_steps} steps"
+    if one.video_sha256 != other.video_sha256 and one.video_sha256 and other.video_sha256:
+        return f"{pair} come from different video files (sha256 {one.video_sha256[:12]}, {other.video_sha256[:12]})"
+    if one.geometry != other.geometry and one.geometry and other.geometry:
+        return f"{pair} see different pictures: {one.geometry} and {other.geometry}"
+    if one.grid != other.grid:
+        return f"{pair} have the same number of clips at different times (window, stride or frame rate differ)"
+    return ""
+
+
+def _mixed(stream: str, videos_of: Mapping[str, list[str]]) -> str:
+    made = ", ".join(f"{key or 'none'} ({len(videos)} videos, e.g. {videos[0]})" for key, videos in videos_of.items())
+    return f"{stream} was made in {len(videos_of)} ways, which cannot be mixed: {made}"

@@ -1,0 +1,68 @@
+"""Directories of .npy files read as a feature store."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import features
+from features import StoreError
+
+
+def test_two_thousand_columns_are_rgb_then_flow(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).standard_normal((5, 2048)).astype(np.float32)
+    np.save(tmp_path / "video_test_0000004.npy", array)
+    store = features.open(tmp_path, fps=30.0)
+    assert store.streams("video_test_0000004") == ("flow", "rgb")
+    np.testing.assert_array_equal(store.read("video_test_0000004", "rgb"), array[:, :1024])
+    np.testing.assert_array_equal(store.read("video_test_0000004", "flow", 1, 3), array[1:3, 1024:])
+    store.check(store.videos, ["rgb", "flow"])
+
+
+def test_the_grid_of_npy_files_comes_from_the_frame_rate_given(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 1024), np.float32))
+    np.save(tmp_path / "b.npy", np.zeros((3, 1024), np.float32))
+    store = features.open(tmp_path, fps={"a": 10.0}, window=16, stride=8)
+    np.testing.assert_allclose(store.grid("a").t_center, [0.8, 1.6, 2.4])
+    assert store.duration_s("a") == 4.0
+    with pytest.raises(StoreError, match="frame rate of video 'b'"):
+        store.grid("b")
+
+
+def test_a_single_stream_directory_has_no_flow(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 1024), np.float32))
+    store = features.open(tmp_path, fps=30.0)
+    with pytest.raises(StoreError, match="a: no flow"):
+        store.check(["a"], ["rgb", "flow"])
+    with pytest.raises(StoreError, match="2048 columns, RGB then flow"):
+        store.read("a", "flow")
+
+
+def test_an_npy_file_that_is_not_a_feature_sequence_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(1024, np.float32))
+    with pytest.raises(StoreError, match=r"a\.npy: expected a \(T, D\) array"):
+        features.open(tmp_path)
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(StoreError, match=r"a\.npy: not a readable \.npy file"):
+        features.open(tmp_path)
+
+
+def test_nan_in_an_npy_file_is_found_when_read(tmp_path: Path) -> None:
+    array = np.zeros((4, 1024), np.float32)
+    array[2, 7] = np.nan
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(StoreError, match="first at step 2"):
+        features.open(tmp_path, fps=30.0).read("a", "rgb")
+
+
+def test_real_published_features_open_as_a_store(shared_data: Path, tmp_path: Path) -> None:
+    published = np.load(shared_data / "features" / "gym_i3d" / "features.npz")
+    clips = sorted(published.files)[:5]
+    for clip in clips:
+        np.save(tmp_path / f"{clip}.npy", published[clip])
+    store = features.open(tmp_path, fps=30.0, window=64, stride=64)
+    store.check(clips, ["rgb", "flow"])
+    for clip in clips:
+        together = np.concatenate([store.read(clip, "rgb"), store.read(clip, "flow")], axis=1)
+        np.testing.assert_array_equal(together, published[clip])
+        assert store.grid(clip).step_s == 64 / 30
