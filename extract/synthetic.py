@@ -1,0 +1,57 @@
+"""Make the synthetic world: untrimmed videos whose actions differ by motion, with exact annotations.
+
+    python -m extract.synthetic --out demo/ --preset demo --seed 0
+
+writes demo/videos/*.mp4 (64x64 pixels, 15 frames a second) and demo/annotations.json (ActivityNet style, seconds).
+Presets:
+    demo   40 Training and 20 Test videos of 16 to 22 s
+    study  140 Training, 40 Validation, 60 Test and 60 TestShifted videos of 20 to 28 s
+    tiny   4 Training and 2 Test videos of 8 to 10 s, to try a command on
+The colours of scene and prop follow the class with a chance of .6 (--bias); in TestShifted they say nothing.
+
+The same preset and seed give the same videos. To resume an interrupted run, repeat the command.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from extract.world.folder import make
+from extract.world.photographs import WorldError
+from extract.world.worlds import PRESETS
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        world = PRESETS[args.preset].with_seed(args.seed)
+        if args.bias is not None:
+            world = world.with_bias(args.bias)
+        rendered, kept = make(world, args.out, args.workers)
+    except WorldError as error:
+        print(f"WorldError: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: repeat the command to render the rest", file=sys.stderr)
+        return 75
+    print(f"{args.out}: {rendered} videos rendered, {kept} kept, annotations in {args.out / 'annotations.json'}")
+    return 0
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m extract.synthetic", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--preset", choices=list(PRESETS), default="demo", help="which world (default: demo)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other videos (default: 0)")
+    parser.add_argument("--bias", type=float, help="chance that colours follow the class (default: the preset's, 0.6)")
+    parser.add_argument("--workers", type=int, default=1, help="videos rendered at the same time (default: 1)")
+    args = parser.parse_args(argv)
+    if args.workers < 1:
+        parser.error(f"--workers {args.workers}: expected 1 or more")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())
