@@ -1,0 +1,287 @@
+"""ActionFormer: every point of a feature pyramid says which actions it lies in, and how far away their ends are.
+
+Source: Zhang et al., ECCV 2022, arXiv:2202.07925. Equal to the published implementation; departures in docs/papers.md.
+Points: level l of the pyramid has one point every 2^l steps, point i at step i·2^l. All levels lie one after the other
+in one axis N.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detect.branches import ConvolutionLayer, convolve_steps
+from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
+from detect.heads.transformer import Pyramid
+from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
+
+
+@dataclass(frozen=True)
+class ActionFormerConfig:
+    """Defaults are the published ones for THUMOS'14 unless a line says otherwise."""
+
+    width: int = 512  # channels; 64 does for the small world
+    heads: int = 4
+    window: int | tuple[int, ...] = 19  # steps that attention sees, the query in the middle; one per level if a tuple
+    levels: int = 6  # of the pyramid; 64 steps and more per segment end at the last
+    stem: int = 2  # blocks before the first halving
+    mlp_ratio: int = 4
+    drop_path: float = 0.1
+    dropout: float = 0.0
+    tower: int = 2  # convolutions before either output
+    prior: float = 0.01  # probability of every class at every point before training
+    first_range: float = (
+        4.0  # grid steps: level 0 regresses up to this far, each next level twice as far, the last any length
+    )
+    radius: float = 1.5  # points within this many strides of the centre are positive
+    label_smoothing: float = 0.0  # 0.1 for ActivityNet
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    min_score: float = 0.001  # candidates below are not decoded
+    max_candidates: int = 2000  # per level, the best are decoded
+    min_length: float = 0.05  # grid steps; shorter candidates are dropped
+
+    def __post_init__(self) -> None:
+        if isinstance(self.window, list):  # as read from JSON
+            object.__setattr__(self, "window", tuple(self.window))
+        if self.width % self.heads:
+            raise ValueError(f"ActionFormerConfig: width {self.width} must be a multiple of heads {self.heads}")
+        if len(self.windows) != self.levels or any(w < 1 or w % 2 == 0 for w in self.windows):
+            raise ValueError(
+                f"ActionFormerConfig: window must be odd, or odd for each of {self.levels}, got {self.window}"
+            )
+        if self.levels < 1 or self.stem < 1 or self.tower < 0:
+            raise ValueError("ActionFormerConfig: levels and stem must be at least 1, tower at least 0")
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        return self.window if isinstance(self.window, tuple) else (self.window,) * self.levels
+
+    @property
+    def ranges(self) -> list[tuple[float, float]]:
+        """Distances to the farther end that each level regresses, both included: [0, 4], [4, 8], ... [64, 1e4]."""
+        edges = [0.0] + [self.first_range * 2**level for level in range(self.levels - 1)] + [1e4]
+        return list(itertools.pairwise(edges))
+
+
+class Tower(nn.Module):
+    """Convolutions, each with LayerNorm and ReLU, then a convolution to the output; shared by all levels."""
+
+    def __init__(self, width: int, outputs: int, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(ConvolutionLayer(width, width) for _ in range(depth))
+        self.output = nn.Conv1d(width, outputs, 3, padding=1)
+        nn.init.zeros_(self.output.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
+        """x (B, T, D) zero where keep (B, T, 1) is. Returns (B, T, outputs)."""
+        for layer in self.layers:
+            x = layer(x, keep)
+        return convolve_steps(x, self.output.weight, self.output.bias) * keep
+
+
+class ActionFormer(Head):
+    """Predictions: logits (B, N, C); offsets (B, N, 2) >= 0 to start and end, in strides of the point; valid (B, N)."""
+
+    Config: ClassVar[type] = ActionFormerConfig
+
+    def __init__(self, in_channels: int, num_classes: int, config: ActionFormerConfig) -> None:
+        super().__init__(in_channels, num_classes, config)
+        self.alignment = 2 ** (config.levels - 1)
+        # Two branches joined are wider than the head: a 1x1 convolution takes them to its width (ours).
+        self.entry = nn.Linear(in_channels, config.width) if in_channels != config.width else nn.Identity()
+        self.pyramid = Pyramid(
+            config.width, config.heads, config.windows, config.stem,
+            mlp_ratio=config.mlp_ratio, drop_path=config.drop_path, dropout=config.dropout,
+        )  # fmt: skip
+        self.classifier = Tower(config.width, num_classes, config.tower)
+        self.regressor = Tower(config.width, 2, config.tower)
+        self.scales = nn.Parameter(torch.ones(config.levels))  # of the offsets, one per level
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        nn.init.constant_(self.classifier.output.bias, -math.log(1 / config.prior - 1))  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor, mask: Tensor) -> Predictions:
+        """Any T: padded here to a multiple of `alignment`, N = (2 - 1 / alignment) · that."""
+        short = -features.shape[2] % self.alignment
+        features, mask = F.pad(features, (0, short)), F.pad(mask, (0, short))
+        x = self.entry(features.transpose(1, 2)) * mask[:, :, None].to(features.dtype)
+        levels, masks = self.pyramid(x, mask)
+        # The towers see all levels in one sequence, a zero step between neighbours: the same numbers as one by one, in
+        # a sixth of the calls.
+        x = torch.cat([F.pad(level, (0, 0, 0, 1)) for level in levels], dim=1)
+        keep = torch.cat([F.pad(m, (0, 1)) for m in masks], dim=1)[:, :, None].to(x.dtype)
+        sizes = [m.shape[1] + 1 for m in masks]
+        logits = _without_gaps(self.classifier(x, keep), sizes)
+        offsets = _without_gaps(self.regressor(x, keep), sizes)
+        offsets = (offsets * self._per_level(self.scales, mask.shape[1])[:, None]).relu()
+        return {"logits": logits, "offsets": offsets, "valid": torch.cat(masks, dim=1)}
+
+    # ---- points
+
+    def _sizes(self, steps: int) -> list[int]:
+        """Points of each level for a sequence of `steps`, a multiple of `alignment`."""
+        return [steps >> level for level in range(self.config.levels)]
+
+    def _steps(self, points: int) -> int:
+        """Length of the padded sequence that has so many points: the inverse of sum(_sizes)."""
+        return points * self.alignment // (2 * self.alignment - 1)
+
+    def _per_level(self, values: Tensor, steps: int) -> Tensor:
+        """(levels, ...) values repeated for every point: (N, ...)."""
+        sizes = self._sizes(steps)
+        return torch.repeat_interleave(values, torch.tensor(sizes, device=values.device), dim=0, output_size=sum(sizes))
+
+    def points(self, steps: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+        """Where every point sits, its stride, both (N,) in grid steps, and the range (N, 2) it regresses."""
+        at = torch.cat(
+            [torch.arange(size, device=device) * 2.0**level for level, size in enumerate(self._sizes(steps))]
+        )
+        strides = self._per_level(
+            torch.tensor([2.0**level for level in range(self.config.levels)], device=device), steps
+        )
+        return at, strides, self._per_level(torch.tensor(self.config.ranges, device=device), steps)
+
+    # ---- targets
+
+    @torch.no_grad()
+    def assign(self, predictions: Predictions, targets: Sequence[Targets]) -> Assignment:
+        """classes (B, N, C) multi-hot; offsets (B, N, 2) in strides, 0 off the positives; positive (B, N).
+
+        A point is positive for a segment if it lies inside it, strictly within `radius` strides of its centre, and the
+        farther end is within its level's range. Of several segments the shortest counts; those within 1e-3 of its
+        length add their classes (THUMOS'14 labels every CliffDiving as Diving too).
+        """
+        valid = predictions["valid"]
+        at, strides, ranges = self.points(self._steps(valid.shape[1]), valid.device)
+        segments, labels = _pad_targets(targets, valid.device)  # (B, M, 2), (B, M); padded rows are empty segments
+        start, end = segments[:, None, :, 0], segments[:, None, :, 1]  # (B, 1, M)
+        at, strides = at[:, None], strides[:, None]  # (N, 1)
+        left, right = at - start, end - at  # (B, N, M)
+        centre, reach = 0.5 * (start + end), self.config.radius * strides
+        inside = (at > torch.maximum(start, centre - reach)) & (at < torch.minimum(end, centre + reach))
+        farther = torch.maximum(left, right)
+        inside &= (farther >= ranges[:, :1]) & (farther <= ranges[:, 1:]) & valid[:, :, None]
+        lengths = (end - start).expand_as(left).masked_fill(~inside, math.inf)
+        shortest, which = lengths.min(dim=2)  # the first of equals
+        chosen = inside & (lengths <= shortest[:, :, None] + 1e-3)
+        classes = torch.zeros(*valid.shape, self.num_classes, device=valid.device)
+        classes.scatter_add_(2, labels[:, None].expand(chosen.shape), chosen.to(classes.dtype)).clamp_(max=1)
+        positive = inside.any(dim=2)
+        offsets = torch.stack([left, right], dim=-1).gather(2, which[:, :, None, None].expand(-1, -1, 1, 2))[:, :, 0]
+        return {"classes": classes, "offsets": offsets / strides * positive[:, :, None], "positive": positive}
+
+    def num_positives(self, assignment: Assignment) -> int:
+        return int(assignment["positive"].sum())
+
+    # ---- losses
+
+    def loss(self, predictions: Predictions, assignment: Assignment, normaliser: float) -> dict[str, Tensor]:
+        """Focal loss over valid points and classes, DIoU over positive points, both sums over `normaliser`.
+
+        The published normaliser is a running mean of the positives of a batch, 0.9·N + 0.1·max(positives, 1) from 100:
+        it belongs to the training loop, once per step, so that a shared head may be judged several times.
+        """
+        valid, positive = predictions["valid"], assignment["positive"]
+        smoothing = self.config.label_smoothing
+        labels = assignment["classes"] * (1 - smoothing) + smoothing / (self.num_classes + 1)
+        focal = sigmoid_focal(predictions["logits"].float(), labels, self.config.focal_alpha, self.config.focal_gamma)
+        diou = diou_1d(predictions["offsets"].float(), assignment["offsets"])
+        return {
+            "class": (focal * valid[:, :, None]).sum() / normaliser,
+            "offset": torch.where(positive, diou, 0.0).sum() / normaliser,
+        }
+
+    def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:
+        """class: |q - p| · KL(teacher ‖ student) over points and classes; offset: 1 - IoU weighed by the teacher's
+        confidence.
+
+        The confidence of a point is the teacher's largest class probability; both sums are divided by the sum of
+        confidences (at least 1), as detection losses are by the number of positives. Only valid points count: under the
+        mask logits are 0, which would say "50 %".
+        """
+        valid = student["valid"] & teacher["valid"]
+        teacher_logits, teacher_offsets = teacher["logits"].detach().float(), teacher["offsets"].detach().float()
+        confidence = teacher_logits.amax(2).sigmoid() * valid  # (B, N)
+        total = confidence.sum().clamp(min=1)
+        mimic = soft_cross_entropy(student["logits"].float(), teacher_logits) * valid[:, :, None]
+        apart = 1 - iou_1d(student["offsets"].float(), teacher_offsets)
+        return {"class": mimic.sum() / total, "offset": (confidence * apart).sum() / total}
+
+    # ---- detections
+
+    @torch.no_grad()
+    def decode(self, predictions: Predictions) -> list[Candidates]:
+        """Every point and class above `min_score`, the best `max_candidates` of each level."""
+        sizes = self._sizes(self._steps(predictions["valid"].shape[1]))
+        at, strides, _ = self.points(sizes[0], predictions["valid"].device)
+        scores = predictions["logits"].float().sigmoid() * predictions["valid"][:, :, None]  # (B, N, C)
+        reach = predictions["offsets"].float() * strides[:, None]
+        segments = torch.stack([at - reach[..., 0], at + reach[..., 1]], dim=-1)  # (B, N, 2)
+        long_enough = segments[..., 1] - segments[..., 0] > self.config.min_length
+        return [self._best(*sample, sizes) for sample in zip(scores, segments, long_enough, strict=True)]
+
+    def _best(self, scores: Tensor, segments: Tensor, long_enough: Tensor, sizes: list[int]) -> Candidates:
+        """Candidates of one sample: scores (N, C), segments (N, 2), long_enough (N,)."""
+        chosen, first = [], 0
+        for size in sizes:
+            level = scores[first : first + size].flatten()
+            above = (level > self.config.min_score).nonzero()[:, 0]
+            if len(above) > self.config.max_candidates:
+                above = above[level[above].topk(self.config.max_candidates).indices]
+            chosen.append(above + first * self.num_classes)
+            first += size
+        index = torch.cat(chosen)
+        point = index // self.num_classes
+        index, point = index[long_enough[point]], point[long_enough[point]]
+        return Candidates(segments[point], scores.flatten()[index], index % self.num_classes)
+
+    # ---- cached predictions
+
+    def crop(self, predictions: Mapping[str, Tensor], start: int, stop: int) -> Predictions:
+        if start % self.alignment:
+            raise ValueError(f"ActionFormer.crop: start {start} is not a multiple of the alignment {self.alignment}")
+        sizes = self._sizes(self._steps(predictions["valid"].shape[1]))
+        cropped: dict[str, list[Tensor]] = {name: [] for name in predictions}
+        for level, parts in enumerate(zip(*(p.split(sizes, dim=1) for p in predictions.values()), strict=True)):
+            size = (-(-(stop - start) // self.alignment) * self.alignment) >> level
+            for name, part in zip(predictions, parts, strict=True):
+                part = part[:, start >> level : (start >> level) + size]
+                part = F.pad(part, (0, 0) * (part.ndim - 2) + (0, size - part.shape[1]))
+                if name == "valid":  # steps from `stop` on belong to nobody
+                    part = part & (torch.arange(size, device=part.device) < -(-(stop - start) >> level))
+                cropped[name].append(part)
+        return {name: torch.cat(parts, dim=1) for name, parts in cropped.items()}
+
+    def stack(self, predictions: Sequence[Mapping[str, Tensor]], length: int) -> Predictions:
+        sizes = self._sizes(-(-length // self.alignment) * self.alignment)
+        return {name: torch.cat([self._lengthen(p[name], sizes) for p in predictions]) for name in predictions[0]}
+
+    def _lengthen(self, values: Tensor, sizes: list[int]) -> Tensor:
+        """(1, N, ...) with every level padded with zeros to its size."""
+        parts = values.split(self._sizes(self._steps(values.shape[1])), dim=1)
+        return torch.cat(
+            [F.pad(p, (0, 0) * (p.ndim - 2) + (0, s - p.shape[1])) for p, s in zip(parts, sizes, strict=True)], dim=1
+        )
+
+
+def _without_gaps(x: Tensor, sizes: list[int]) -> Tensor:
+    """Drops the last step of each of the consecutive pieces of (B, sum(sizes), ...)."""
+    return torch.cat([piece[:, :-1] for piece in x.split(sizes, dim=1)], dim=1)
+
+
+def _pad_targets(targets: Sequence[Targets], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Segments (B, M, 2) and labels (B, M) of a batch, M the largest number.
+
+    Rows added are empty segments, which nothing lies in.
+    """
+    most = max(1, *(len(t.labels) for t in targets)) if targets else 1
+    segments = torch.stack([F.pad(t.segments.float(), (0, 0, 0, most - len(t.labels))) for t in targets])
+    labels = torch.stack([F.pad(t.labels, (0, most - len(t.labels))) for t in targets])
+    return segments.to(device), labels.to(device)

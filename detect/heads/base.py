@@ -1,0 +1,94 @@
+"""What every detection head offers: predictions, their targets, losses, distillation and decoding.
+
+A head turns (B, D, T) features into class and time predictions. Its steps are separate so that one head can be called
+on several feature maps of a training step (appearance, motion, joint): no method changes state, and none draws random
+numbers but dropout.
+
+    predictions = head(features, mask)                  # dict of tensors, batch first
+    assignment = head.assign(predictions, targets)      # what each prediction should have said
+    losses = head.loss(predictions, assignment, normaliser)
+    losses = head.distill(student, teacher)             # predictions that mimic predictions
+    candidates = head.decode(predictions)               # segments in grid steps, before suppression
+
+Time is counted in grid steps throughout: step k is the centre of clip k, and segments lie on the same axis.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Predictions = dict[str, Tensor]  # named by the head; leading dimension B; "valid" marks what lies on real steps
+Assignment = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labelled segments of one training sample; none at all is legal (a video of background)."""
+
+    segments: Tensor  # (N, 2) float, grid steps, start < end; may reach a little beyond the sample
+    labels: Tensor  # (N,) int64 in [0, num_classes); an action with two labels is two rows
+
+    def __post_init__(self) -> None:
+        if self.segments.ndim != 2 or self.segments.shape[1] != 2 or self.labels.shape != self.segments.shape[:1]:
+            shapes = f"{tuple(self.segments.shape)} and {tuple(self.labels.shape)}"
+            raise ValueError(f"Targets: expected segments (N, 2) and labels (N,), got {shapes}")
+
+    def to(self, device: torch.device | str) -> "Targets":
+        return Targets(self.segments.to(device), self.labels.to(device))
+
+
+class Candidates(NamedTuple):
+    """Detections of one sample before suppression, on the device of the predictions."""
+
+    segments: Tensor  # (n, 2) grid steps
+    scores: Tensor  # (n,) in (0, 1)
+    labels: Tensor  # (n,) int64
+
+
+class Head(nn.Module, ABC):
+    """A detection head. Members of the family live in one file each and are listed in `detect.heads.HEADS`."""
+
+    Config: ClassVar[type]  # frozen dataclass of JSON values with a field `width`
+    suppress: ClassVar[bool] = True  # False for heads whose candidates don't repeat one another
+    alignment: int = 1  # a sample cut out of a video should start at a multiple of it, so that cached predictions fit
+
+    def __init__(self, in_channels: int, num_classes: int, config: Any) -> None:
+        super().__init__()
+        self.in_channels, self.num_classes, self.config = in_channels, num_classes, config
+
+    @abstractmethod
+    def forward(self, features: Tensor, mask: Tensor) -> Predictions:
+        """features (B, in_channels, T), mask (B, T) bool, True on real steps. Pure."""
+
+    @abstractmethod
+    def assign(self, predictions: Predictions, targets: Sequence[Targets]) -> Assignment:
+        """What each prediction is to learn, without gradient; may depend on the predictions."""
+
+    @abstractmethod
+    def num_positives(self, assignment: Assignment) -> int:
+        """How many predictions answer for an action: what the loop's running normaliser counts."""
+
+    @abstractmethod
+    def loss(self, predictions: Predictions, assignment: Assignment, normaliser: float) -> dict[str, Tensor]:
+        """Scalars by name ("class", "offset", ...), sums over the batch divided by `normaliser`."""
+
+    @abstractmethod
+    def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:
+        """Scalars by name: how far the student's predictions are from the teacher's, where the teacher is sure of
+        them."""
+
+    @abstractmethod
+    def decode(self, predictions: Predictions) -> list[Candidates]:
+        """Candidates of each sample of the batch, unsuppressed."""
+
+    @abstractmethod
+    def crop(self, predictions: Mapping[str, Tensor], start: int, stop: int) -> Predictions:
+        """Predictions of one whole video (B = 1) for its steps [start, stop); start is a multiple of `alignment`."""
+
+    @abstractmethod
+    def stack(self, predictions: Sequence[Mapping[str, Tensor]], length: int) -> Predictions:
+        """Cropped predictions (B = 1 each) as the batch that `forward` gives for samples padded to `length` steps."""

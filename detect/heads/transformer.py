@@ -1,0 +1,196 @@
+"""Transformer pyramid with local attention: from one feature sequence to several at halving rates.
+
+Layout inside is (B, T, D), steps before channels, where LayerNorm, Linear and attention want them. Steps under the mask
+are zeroed before every convolution, so that nothing that padding does can reach a real step.
+Source: ActionFormer (Zhang et al., ECCV 2022, arXiv:2202.07925), equal to its published code but for that mask; see
+docs/papers.md.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHUNK = (
+    64  # queries that share a set of keys in local attention: big enough for fast products, little more than the window
+)
+
+
+class QueryKeyValue(nn.Module):
+    """Queries, keys and values: each a depth-wise convolution over 3 steps (with a stride), LayerNorm, and a linear
+    map.
+
+    The three lie side by side in one tensor, because at small sizes the number of operations is the cost.
+    Shapes: taps (3, 3, D) = which, step, channel; the LayerNorms' weight and bias (3·D,); the maps' weight (3, D, D),
+    bias (3·D,).
+    """
+
+    def __init__(self, width: int, stride: int) -> None:
+        super().__init__()
+        self.width, self.stride = width, stride
+        self.taps = nn.Parameter(
+            torch.empty(3, 3, width).uniform_(-1, 1) / math.sqrt(3)
+        )  # PyTorch's default for fan-in 3
+        self.norm_weight = nn.Parameter(torch.ones(3 * width))
+        self.norm_bias = nn.Parameter(torch.zeros(3 * width))
+        self.weight = nn.Parameter(torch.empty(3, width, width).uniform_(-1, 1) / math.sqrt(width))
+        self.bias = nn.Parameter(torch.zeros(3 * width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, T, D), zero under the mask. Returns (3, B, T / stride, D)."""
+        batch, steps, width = x.shape
+        padded = F.pad(x, (0, 0, 1, 1))
+        x = sum(padded[:, k : k + steps : self.stride] * self.taps[:, k, None, None] for k in range(3))  # type: ignore[assignment]
+        x = F.layer_norm(x, (width,))
+        x = torch.addcmul(self.norm_bias.view(3, 1, 1, width), x, self.norm_weight.view(3, 1, 1, width))
+        x = torch.baddbmm(self.bias.view(3, 1, width), x.flatten(1, 2), self.weight.transpose(1, 2))
+        return x.view(3, batch, -1, width)
+
+
+def neighbours(mask: Tensor, reach: int) -> Tensor:
+    """Who may attend to whom: additive (B, chunks, 1, queries, keys), 0 or -inf; keys begin `reach` steps before their
+    queries.
+
+    A query sees the real steps within `reach` on either side. A padded one sees at least itself: its softmax stays
+    finite, and its result is thrown away.
+    """
+    keys = _chunks(mask[:, :, None], reach)[..., 0]  # (B, chunks, keys)
+    queries = keys.shape[2] - 2 * reach
+    ahead = torch.arange(keys.shape[2], device=mask.device) - torch.arange(queries, device=mask.device)[:, None] - reach
+    allowed = (ahead.abs() <= reach) & keys[:, :, None] | (ahead == 0)
+    bias = torch.zeros(allowed.shape, device=mask.device).masked_fill_(~allowed, -math.inf)
+    return bias[:, :, None]
+
+
+def _chunks(x: Tensor, reach: int) -> Tensor:
+    """(B, T, ...) into overlapping pieces (B, chunks, queries + 2·reach, ...), zero beyond the ends.
+
+    One piece when T is short.
+    """
+    steps = x.shape[1]
+    queries = min(steps, CHUNK)
+    count = -(-steps // queries)
+    x = F.pad(x, (0, 0) * (x.ndim - 2) + (reach, reach + count * queries - steps))
+    pieces = x.unfold(1, queries + 2 * reach, queries)  # (B, chunks, ..., queries + 2·reach)
+    return pieces.movedim(-1, 2)
+
+
+def local_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor, reach: int) -> Tensor:
+    """Attention of every step to its neighbours.
+
+    query, key, value: (B, T, D); bias from `neighbours`. Returns (B, T, D).
+    """
+    batch, steps, width = query.shape
+    key, value = (
+        _chunks(x.unflatten(2, (heads, -1)), reach).transpose(2, 3) for x in (key, value)
+    )  # (B, chunks, heads, keys, D/heads)
+    query = _chunks(query.unflatten(2, (heads, -1)), 0).transpose(2, 3)
+    out = F.scaled_dot_product_attention(
+        query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), bias.to(query.dtype).flatten(0, 1)
+    )
+    return out.unflatten(0, (batch, -1)).transpose(2, 3).reshape(batch, -1, width)[:, :steps]
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per sample, with a learnable scale per channel that starts almost at zero.
+
+    The scale starts at 1e-4 (ActionFormer), so that blocks begin as the identity. It also hides a miswired block from
+    any test that doesn't set it to 1.
+    """
+
+    def __init__(self, width: int, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.scale = nn.Parameter(torch.full((width,), 1e-4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.scale
+        if not self.training or self.rate == 0:
+            return x
+        kept = torch.empty(x.shape[0], 1, 1, device=x.device).bernoulli_(1 - self.rate) / (1 - self.rate)
+        return x * kept.to(x.dtype)
+
+
+class Block(nn.Module):
+    """One pre-norm transformer block; a stride of 2 halves the sequence."""
+
+    def __init__(
+        self, width: int, heads: int, window: int, stride: int, *, mlp_ratio: int, drop_path: float, dropout: float
+    ) -> None:
+        super().__init__()
+        self.heads, self.reach, self.stride = heads, window // 2, stride
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = QueryKeyValue(width, stride)
+        self.out = nn.Linear(width, width)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, mlp_ratio * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(mlp_ratio * width, width),
+            nn.Dropout(dropout),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.attention_path = DropPath(width, drop_path)
+        self.mlp_path = DropPath(width, drop_path)
+
+    def forward(self, x: Tensor, keep: Tensor, bias: Tensor) -> Tensor:
+        """x (B, T, D) zero under the mask.
+
+        Keep (B, T, 1) 1 on real steps; bias of the strided steps. Returns (B, T / stride, D).
+        """
+        query, key, value = self.qkv(self.attention_norm(x) * keep).unbind(0)
+        attended = self.dropout(self.out(local_attention(query, key, value, self.heads, bias, self.reach)))
+        if self.stride > 1:
+            x = F.max_pool1d(x.transpose(1, 2), 3, stride=self.stride, padding=1).transpose(1, 2)
+            keep = keep[:, :: self.stride]
+        x = x + self.attention_path(attended)
+        x = x + self.mlp_path(self.mlp(self.mlp_norm(x)))
+        return x * keep
+
+
+class Pyramid(nn.Module):
+    """`stem` blocks at full rate, then levels - 1 blocks that halve the rate; a LayerNorm of its own at every level."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        windows: tuple[int, ...],
+        stem: int,
+        *,
+        mlp_ratio: int = 4,
+        drop_path: float = 0.1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.windows = windows
+        self.levels = [0] * stem + list(range(1, len(windows)))  # of each block's output
+        self.blocks = nn.ModuleList(
+            Block(
+                width,
+                heads,
+                windows[level],
+                2 if level else 1,
+                mlp_ratio=mlp_ratio,
+                drop_path=drop_path,
+                dropout=dropout,
+            )
+            for level in self.levels
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in windows)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """x (B, T, D) zero under mask (B, T), T a multiple of 2^(levels - 1). Returns levels (B, T / 2^l, D), their
+        masks.
+
+        Levels are zero under their masks.
+        """
+        masks = [mask[:, :: 2**level] for level in range(len(self.windows))]
+        keeps = [m[:, :, None].to(x.dtype) for m in masks]
+        biases = [neighbours(m, w // 2) for m, w in zip(masks, self.windows, strict=True)]
+        outputs = {}
+        for level, block in zip(self.levels, self.blocks, strict=True):
+            x = outputs[level] = block(x, keeps[max(0, level - 1)], biases[level])
+        return [norm(outputs[level]) * keeps[level] for level, norm in enumerate(self.norms)], masks
