@@ -1,0 +1,121 @@
+"""Inception I3D: the network behind most published features of temporal action detection.
+
+Source: Carreira and Zisserman, CVPR 2017, arXiv:1705.07750, with the padding and normalisation of its published code:
+TensorFlow's SAME padding, decided from the size that arrives, and batch normalisation with eps 1e-3. The feature is
+the average of the last map, before dropout and the classifier, which we leave out.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from extract.backbones.base import Backbone
+from flow.geometry import Geometry
+
+# Channels of the four branches: 1x1; 1x1 -> 3x3; 1x1 -> 3x3; pool -> 1x1.
+MIXED: dict[str, tuple[int, int, int, int, int, int]] = {
+    "Mixed_3b": (64, 96, 128, 16, 32, 32),
+    "Mixed_3c": (128, 128, 192, 32, 96, 64),
+    "Mixed_4b": (192, 96, 208, 16, 48, 64),
+    "Mixed_4c": (160, 112, 224, 24, 64, 64),
+    "Mixed_4d": (128, 128, 256, 24, 64, 64),
+    "Mixed_4e": (112, 144, 288, 32, 64, 64),
+    "Mixed_4f": (256, 160, 320, 32, 128, 128),
+    "Mixed_5b": (256, 160, 320, 32, 128, 128),
+    "Mixed_5c": (384, 192, 384, 48, 128, 128),
+}
+
+
+def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """Zeros around (B, C, T, H, W) so that a kernel at this stride gives ceil(size / stride) outputs.
+
+    The odd zero goes to the back. Before a max pool zeros are harmless, for what arrives is never negative.
+    """
+    padding: list[int] = []
+    for size, k, s in zip(x.shape[2:], kernel, stride, strict=True):
+        total = max(k - (s if size % s == 0 else size % s), 0)
+        padding = [total // 2, total - total // 2, *padding]  # F.pad begins with the last dimension
+    return F.pad(x, padding) if any(padding) else x
+
+
+class Unit(nn.Module):
+    """Convolution with SAME padding, batch normalisation, ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv3d = nn.Conv3d(channels_in, channels_out, kernel, stride, bias=False)
+        self.bn = nn.BatchNorm3d(channels_out, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv3d(pad_same(x, self.conv3d.kernel_size, self.conv3d.stride))))
+
+
+class Pool(nn.Module):
+    """Max pool with SAME padding."""
+
+    def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool3d(pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
+
+
+class Mixed(nn.Module):
+    """Four branches side by side, joined by channel."""
+
+    def __init__(self, channels_in: int, branches: tuple[int, int, int, int, int, int]) -> None:
+        super().__init__()
+        b0, b1a, b1b, b2a, b2b, b3b = branches
+        self.b0 = Unit(channels_in, b0, 1)
+        self.b1a, self.b1b = Unit(channels_in, b1a, 1), Unit(b1a, b1b, 3)
+        self.b2a, self.b2b = Unit(channels_in, b2a, 1), Unit(b2a, b2b, 3)
+        self.b3a, self.b3b = Pool((3, 3, 3), (1, 1, 1)), Unit(channels_in, b3b, 1)
+        self.channels = b0 + b1b + b2b + b3b
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))], dim=1)
+
+
+class I3D(Backbone):
+    """Inception I3D up to its 1024 features; layers carry the names of the published endpoints."""
+
+    name = "i3d_inception"
+    geometry = Geometry(256, 224)
+    dim = 1024
+    map_shape = (1024, 1, 1, 1)
+
+    def __init__(self, cue: str) -> None:
+        super().__init__(cue)
+        self.Conv3d_1a_7x7 = Unit(self.channels, 64, 7, 2)
+        self.MaxPool3d_2a_3x3 = Pool((1, 3, 3), (1, 2, 2))
+        self.Conv3d_2b_1x1 = Unit(64, 64, 1)
+        self.Conv3d_2c_3x3 = Unit(64, 192, 3)
+        self.MaxPool3d_3a_3x3 = Pool((1, 3, 3), (1, 2, 2))
+        channels = 192
+        for name, branches in MIXED.items():
+            if name == "Mixed_4b":
+                self.MaxPool3d_4a_3x3 = Pool((3, 3, 3), (2, 2, 2))
+            if name == "Mixed_5b":
+                self.MaxPool3d_5a_2x2 = Pool((2, 2, 2), (2, 2, 2))
+            mixed = Mixed(channels, branches)
+            self.add_module(name, mixed)
+            channels = mixed.channels
+        self.reset()
+
+    def reset(self) -> None:
+        """Random weights that keep the size of activations through all layers, so that features stay in float16."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv3d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T, 224, 224), T at least 9 -> (B, 1024); T above 16 is averaged over time."""
+        if x.shape[2] < 9:
+            raise ValueError(f"I3D needs a window of at least 9 frames, not {x.shape[2]}")
+        for layer in self.children():  # in the order in which they were made
+            x = layer(x)
+        pooled = F.avg_pool3d(x.float(), (2, 7, 7), stride=1)  # float: no bfloat16 kernel on the CPU
+        return pooled.mean(dim=(2, 3, 4))
