@@ -1,1 +1,12 @@
-"""Training methods: one file each, one dictionary."""
+"""The training methods by name."""
+
+from train.methods.base import Method
+from train.methods.decomposed import Decomposed
+from train.methods.direct import Direct
+from train.methods.supervised import Supervised
+
+METHODS: dict[str, type[Method]] = {
+    "supervised": Supervised,
+    "direct": Direct,
+    "decomposed": Decomposed,
+}

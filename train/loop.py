@@ -1,0 +1,77 @@
+"""The training loop. It knows a method only as `losses(batch) -> dict[str, Tensor]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from train import checkpoint
+from train.checkpoint import Run
+from train.config import Optimiser, TrainingError
+from train.dataset import Samples
+from train.log import Log
+from train.optimiser import learning_rate, trainable
+
+
+class Interrupted(Exception):
+    """Asked to stop; last.pt holds the run as it was after its last whole step."""
+
+
+def fit(run: Run, samples: Samples, config: Optimiser, out: Path, log: Log, stop: Callable[[Run], bool]) -> None:
+    """Train on from where `run` stands, with last.pt after each epoch; `stop` is asked after every step and epoch."""
+    per_epoch = samples.steps_per_epoch()
+    steps, warmup = config.epochs * per_epoch, config.warmup_epochs * per_epoch
+
+    def rate(step: int) -> float:
+        return learning_rate(step, steps, warmup, config.learning_rate, config.final_learning_rate)
+
+    parameters = list(trainable(run.method))
+    device = parameters[0].device
+    run.method.train()
+    with tqdm(total=steps, initial=run.step, unit="step", desc=out.name, mininterval=1.0) as progress:
+        while run.epoch < config.epochs:
+            for batch in samples.batches(run.epoch, first=run.position):
+                losses = run.method.losses(batch.to(device))
+                total = torch.stack(list(losses.values())).sum()
+                run.optimiser.zero_grad(set_to_none=True)
+                total.backward()
+                norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+                if not torch.isfinite(total + norm):
+                    raise TrainingError(diverged(run.step, losses, norm, batch.videos))
+                for group in run.optimiser.param_groups:
+                    group["lr"] = rate(run.step)
+                run.optimiser.step()
+                run.step, run.position = run.step + 1, run.position + 1
+                run.average.update(run.method.detector, run.step)
+                count(run.sums, {"loss": total, **losses, "gradient_norm": norm})
+                progress.update()
+                if stop(run):
+                    break
+            if run.position < per_epoch:
+                checkpoint.save(out / "last.pt", run)
+                raise Interrupted
+            means = {name: value / per_epoch for name, value in run.sums.items()}
+            log.write(run.epoch, {"step": run.step, "learning_rate": rate(run.step - 1), **means})
+            progress.set_postfix(loss=f"{means['loss']:.3f}", epoch=run.epoch + 1, refresh=False)
+            run.epoch, run.position, run.sums = run.epoch + 1, 0, {}
+            checkpoint.save(out / "last.pt", run)
+            if run.epoch < config.epochs and stop(run):
+                raise Interrupted
+    run.deployable(out / "detector.pt")
+
+
+def count(sums: dict[str, float], values: dict[str, Tensor]) -> None:
+    for name, value in values.items():
+        sums[name] = sums.get(name, 0.0) + float(value.detach())
+
+
+def diverged(step: int, losses: dict[str, Tensor], norm: Tensor, videos: tuple[str, ...]) -> str:
+    terms = ", ".join(f"{name} = {float(value.detach()):.4g}" for name, value in losses.items())
+    return (
+        f"step {step}: {terms}, gradient norm = {float(norm):.4g} on {list(videos)}. "
+        f"Lower the learning rate (--set optimiser.learning_rate=...) or look at the features of these videos"
+    )

@@ -1,0 +1,94 @@
+"""Decomposed cross-modal distillation: two branches from RGB, one taught by ground truth, one by the motion teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from detect.detector import Detector
+from detect.losses import masked_mse
+from train.dataset import Batch
+from train.methods.base import Method, Normaliser, assign, rgb_alone, split, under
+
+
+@dataclass(frozen=True)
+class DecomposedOptions:
+    """Who teaches which branch, and how much. Weights were chosen on the built-in benchmark; the paper gives none."""
+
+    feature_weight: float = 5.0  # of the motion branch's features mimicking the teacher's; helps up to here
+    prediction_weight: float = 1.0  # of its predictions mimicking the teacher's
+    appearance_weight: float = 1.0  # of ground truth on the appearance branch
+    shared_head: bool = True  # one head judges both branches, so that their difference must lie in their features
+    motion_ground_truth: bool = False  # ground truth on the motion branch as well; the paper keeps it from there
+    detach: bool = False  # keep the joint loss out of the motion branch; costs 2-3 points of mAP
+
+
+class Decomposed(Method):
+    """loss = joint(fuse(appearance, motion)) + branch(appearance)  against ground truth
+           + mimic(motion, teacher) + distill(branch(motion), teacher)  against the frozen teacher.
+
+    The branch head sees both branches and is dropped after training. Ground truth does not reach the motion branch
+    through it; through the fusion the joint loss does.
+
+    Source: Lee et al., CVPR 2023, arXiv:2303.17285: asymmetric objectives, shared detection head, local attentive
+    fusion (detect/fusion.py).
+    """
+
+    Options: ClassVar[type] = DecomposedOptions
+    needs_teacher: ClassVar[bool] = True
+
+    def __init__(self, detector: Detector, options: DecomposedOptions, normaliser: Normaliser) -> None:
+        super().__init__(detector, options, normaliser)
+        self.branch_head = detector.new_head(detector.config.width)
+        self.motion_head = self.branch_head if options.shared_head else detector.new_head(detector.config.width)
+
+    @classmethod
+    def branches(cls, cues: Sequence[str]) -> tuple[str, ...]:
+        return rgb_alone(cues, 2)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        appearance, motion = self.detector.branch_features(batch.cues, batch.mask)
+        fused = motion.detach() if self.options.detach else motion
+        joint = self.detector.predict_from([appearance, fused], batch.mask)
+        assignment, positives = assign(self.detector.head, joint, batch.targets)
+        normaliser = self.normaliser.update(positives)
+        from_appearance, from_motion = self.judge(appearance, motion, batch.mask)
+        return {
+            **under("joint", self.detector.head.loss(joint, assignment, normaliser)),
+            **self.taught_by_truth(from_appearance, from_motion, batch, normaliser),
+            **self.taught_by_teacher(motion, from_motion, batch),
+        }
+
+    def judge(self, appearance: Tensor, motion: Tensor, mask: Tensor) -> list[dict[str, Tensor]]:
+        """What each branch alone would predict; one call where they share the head."""
+        if self.motion_head is self.branch_head:
+            return split(self.branch_head(torch.cat([appearance, motion]), mask.repeat(2, 1)), 2)
+        return [self.branch_head(appearance, mask), self.motion_head(motion, mask)]
+
+    def taught_by_truth(
+        self, appearance: dict[str, Tensor], motion: dict[str, Tensor], batch: Batch, normaliser: float
+    ) -> dict[str, Tensor]:
+        assignment, _ = assign(self.branch_head, appearance, batch.targets)
+        weight = self.options.appearance_weight
+        losses = under("appearance", self.branch_head.loss(appearance, assignment, normaliser), weight)
+        if self.options.motion_ground_truth:
+            assignment, _ = assign(self.motion_head, motion, batch.targets)
+            losses |= under("motion", self.motion_head.loss(motion, assignment, normaliser), weight)
+        return losses
+
+    def taught_by_teacher(self, features: Tensor, predictions: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        assert batch.teacher is not None
+        options = self.options
+        losses = {}
+        if options.feature_weight > 0:
+            losses["distill/feature"] = options.feature_weight * masked_mse(
+                features, batch.teacher.features, batch.mask
+            )
+        if options.prediction_weight > 0:
+            terms = self.motion_head.distill(predictions, batch.teacher.predictions)
+            losses |= under("distill", terms, options.prediction_weight)
+        return losses

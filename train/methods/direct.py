@@ -1,0 +1,50 @@
+"""Conventional distillation: the RGB features themselves mimic the motion teacher's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from detect.losses import masked_mse
+from train.dataset import Batch
+from train.methods.base import Method, assign, rgb_alone, under
+
+
+@dataclass(frozen=True)
+class DirectOptions:
+    """How the one branch is held to the teacher."""
+
+    feature_weight: float = 1.0  # more hurts: what the teacher cannot see, this branch must forget
+    prediction_weight: float = 1.0
+
+
+class Direct(Method):
+    """loss = joint(x) + distillation of the same features x and the same predictions.
+
+    Source: the MARS-like baseline of Lee et al., CVPR 2023 (Crasto et al., CVPR 2019, with predictions as well).
+    """
+
+    Options: ClassVar[type] = DirectOptions
+    needs_teacher: ClassVar[bool] = True
+
+    @classmethod
+    def branches(cls, cues: Sequence[str]) -> tuple[str, ...]:
+        return rgb_alone(cues, 1)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.teacher is not None
+        head, options = self.detector.head, self.options
+        [features] = self.detector.branch_features(batch.cues, batch.mask)
+        joint = self.detector.predict_from([features], batch.mask)
+        assignment, positives = assign(head, joint, batch.targets)
+        losses = under("joint", head.loss(joint, assignment, self.normaliser.update(positives)))
+        if options.feature_weight > 0:
+            losses["distill/feature"] = options.feature_weight * masked_mse(
+                features, batch.teacher.features, batch.mask
+            )
+        if options.prediction_weight > 0:
+            losses |= under("distill", head.distill(joint, batch.teacher.predictions), options.prediction_weight)
+        return losses

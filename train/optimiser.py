@@ -1,0 +1,66 @@
+"""How weights change: which of them decay, how fast they learn at each step, and the average of them that is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from train.config import Optimiser
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
+    """Weights of convolutions and linear maps decay; biases, norms, scales and embeddings do not (ActionFormer).
+
+    Told apart by shape, since a head may hold several maps in one tensor: what has one axis is no map.
+    """
+    embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    groups: tuple[list, list] = ([], [])
+    for parameter in trainable(module):
+        groups[parameter.ndim < 2 or id(parameter) in embeddings].append(parameter)
+    return [{"params": groups[0], "weight_decay": weight_decay}, {"params": groups[1], "weight_decay": 0.0}]
+
+
+def make_optimiser(module: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameter_groups(module, config.weight_decay), lr=config.learning_rate)
+
+
+def learning_rate(step: int, steps: int, warmup: int, peak: float, floor: float) -> float:
+    """Of step n = 0, 1, ..., M - 1: a line from 0 to `peak` over W warm-up steps, then half a cosine to `floor`.
+
+        n < W:   peak · n / (W − 1)
+        n >= W:  floor + ½ (peak − floor) (1 + cos(π (n − W) / (M − W)))
+
+    Source: ActionFormer's LinearWarmupCosineAnnealingLR, stepped once per iteration; its first step has rate 0.
+    """
+    if step < warmup:
+        return peak * step / max(warmup - 1, 1)
+    return floor + 0.5 * (peak - floor) * (1.0 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+
+
+class Average:
+    """The running average of a module's weights: what is evaluated and deployed.
+
+    After step n:  average <- d · average + (1 − d) · weights,  d = `decay`, or min(decay, (1 + n) / (10 + n)) with
+    `warmup`, so that a short run does not keep the weights it was born with.
+    """
+
+    def __init__(self, module: nn.Module, decay: float, warmup: bool) -> None:
+        self.decay, self.warmup = decay, warmup
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """`step` counts from 1."""
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
+        for name, value in module.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.state[name].lerp_(value, 1.0 - decay)
+            else:
+                self.state[name].copy_(value)
+
+
+def trainable(module: nn.Module) -> Iterator[Tensor]:
+    return (p for p in module.parameters() if p.requires_grad)

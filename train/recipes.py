@@ -1,0 +1,78 @@
+"""Settings that belong together: one function for each kind of data, each number with where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from train.config import Model, Optimiser, Sampling
+
+FEW_STEPS = 50_000  # of features: THUMOS'14 has 200 videos and 350,000 steps, the demo 40 and 3,000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a data set wants; `heads` holds what differs from a head's own defaults, by head."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    model: Model = field(default_factory=Model)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    heads: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def small() -> Recipe:
+    """A few dozen short videos, trained in half a minute on one core: narrow, few levels, many small steps."""
+    return Recipe(
+        sampling=Sampling(batch_size=8, max_length=256, crop_ratio=(0.9, 1.0)),  # 8 trains better than 16 on few videos
+        model=Model(width=64, dropout=0.1, normalise=True),
+        optimiser=Optimiser(
+            epochs=40,
+            warmup_epochs=4,
+            learning_rate=2e-3,
+            weight_decay=0.03,
+            ema=0.99,  # .999 would still hold the first weights after some hundred steps
+            ema_warmup=True,
+            normaliser=50.0,  # positives in a batch of 8 videos of 20 s
+        ),
+        heads={
+            "actionformer": {"levels": 4, "window": 9, "stem": 1}
+        },  # 9 steps are 2.4 s; level 3 takes 32 steps and more
+    )
+
+
+def thumos14() -> Recipe:
+    """ActionFormer's own settings, which are the defaults throughout: 200 videos, stride 4 at 30 fps."""
+    return Recipe()
+
+
+def activitynet13() -> Recipe:
+    """ActionFormer's for ActivityNet-1.3, without its resize to 192 steps and its class-agnostic head."""
+    return Recipe(
+        sampling=Sampling(batch_size=16, max_length=768),
+        model=Model(width=256),
+        optimiser=Optimiser(epochs=15, warmup_epochs=5, learning_rate=1e-3, normaliser=200.0),
+        heads={
+            "actionformer": {"window": (7, 7, 7, 7, 7, 49), "label_smoothing": 0.1}
+        },  # the last sees all of 768 steps
+    )
+
+
+def multithumos() -> Recipe:
+    """THUMOS'14's settings: the same videos under 65 dense classes (OpenTAD changes nothing else)."""
+    return thumos14()
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "small": small,
+    "thumos14": thumos14,
+    "activitynet13": activitynet13,
+    "multithumos": multithumos,
+}
+
+
+def automatic(num_videos: int, num_steps: int) -> tuple[str, str]:
+    """The recipe for so much data, and the sentence that says why."""
+    name = "small" if num_steps < FEW_STEPS else "thumos14"
+    than = "fewer than" if name == "small" else "at least"
+    return name, f"recipe {name}: {num_videos} videos with {num_steps:,} steps, {than} {FEW_STEPS:,}"

@@ -1,0 +1,171 @@
+"""Train a detector on cached features: from ground truth alone, or held to a motion teacher that is not needed later.
+
+    python -m train.run --features features/demo.h5 --annotations demo/annotations.json \\
+        --method supervised --cues flow --out runs/flow
+    python -m train.run --features features/demo.h5 --annotations demo/annotations.json \\
+        --method decomposed --teacher runs/flow/detector.pt --out runs/decomposed
+
+methods   supervised   ground truth; reads --cues rgb, flow, gradient, or two of them ("rgb,flow": two-stream)
+          direct       one RGB branch, whose features and predictions mimic the teacher's
+          decomposed   two RGB branches: ground truth teaches appearance, the teacher motion; fused for detection
+
+The run folder holds config.json, log.csv, TensorBoard events, last.pt to go on from, and detector.pt to detect with.
+Ctrl-C keeps last.pt and exits with 75; the same command with --resume goes on, bit for bit on a CPU.
+Any setting can be changed: --set optimiser.learning_rate=1e-3 --set head.width=256 --set method.detach=true.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from detect.detector import DetectorError
+from detect.heads import HEADS
+from evaluate.annotations import AnnotationError
+from features.store import StoreError
+from train import checkpoint
+from train.assemble import Material, assemble, open_material
+from train.config import Config, Data, TrainingError, difference, set_values
+from train.log import Log
+from train.loop import Interrupted, fit
+from train.methods import METHODS
+from train.recipes import RECIPES, automatic
+from train.stop import Stop
+
+INTERRUPTED = 75  # EX_TEMPFAIL: repeat the command with --resume
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        return train(args)
+    except (TrainingError, DetectorError, AnnotationError, StoreError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+
+
+def train(args: argparse.Namespace) -> int:
+    out = args.out
+    config, material = configure(args)
+    going_on = enter(out, config, args)
+    run, samples = assemble(config, material, out)
+    if going_on:
+        checkpoint.load(out / "last.pt", run)
+    config.write(out / "config.json")
+    try:
+        with Log(out, from_epoch=run.epoch) as log, Stop(args.stop_after) as stop:
+            fit(run, samples, config.optimiser, out, log, stop)
+    except Interrupted:
+        print(f"{out}: stopped after {run.step} steps. To go on, repeat the command with --resume", file=sys.stderr)
+        return INTERRUPTED
+    print(f"{out / 'detector.pt'}: {config.method}, {config.optimiser.epochs} epochs, {run.step} steps")
+    return 0
+
+
+def enter(out: Path, config: Config, args: argparse.Namespace) -> bool:
+    """Make the run folder, or find out that there is a run in it to go on with."""
+    if (out / "last.pt").exists() and not args.overwrite:
+        if not args.resume:
+            raise TrainingError(
+                f"{out}: holds a run. --resume goes on with it, --overwrite starts it again; or name another --out"
+            )
+        changed = difference(Config.read(out / "config.json"), config)
+        if changed:
+            raise TrainingError(
+                f"{out}: cannot resume with other settings than the run began with: {'; '.join(changed)}. "
+                f"Repeat the first command with --resume, or start anew with another --out"
+            )
+        return True
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("last.pt", "detector.pt", "log.csv"):
+        (out / name).unlink(missing_ok=True)
+    for events in out.glob("events.out.tfevents.*"):
+        events.unlink()
+    return False
+
+
+def configure(args: argparse.Namespace) -> tuple[Config, Material]:
+    """The run's configuration: a recipe or a config.json, then options, then --set, in this order."""
+    saved = args.config or (args.out / "config.json" if args.resume and not args.features else None)
+    config = Config.read(saved) if saved else Config()
+    config = replace(config, data=chosen(config.data, args), **options(args))
+    for name in ("features", "annotations"):
+        if not getattr(config.data, name):
+            raise TrainingError(f"--{name} is missing (or --config with the config.json of a run)")
+    config = replace(config, data=set_values(config, [s for s in args.set if s.startswith("data.")]).data)
+    material = open_material(config.data)
+    if not saved or args.recipe:
+        name, why = args.recipe or "auto", ""
+        if name == "auto":
+            name, why = automatic(len(material.truth.videos), material.num_steps)
+            print(why, file=sys.stderr)
+        recipe = RECIPES[name]()
+        model = replace(recipe.model, head=args.head or "actionformer")
+        head_options = dict(recipe.heads.get(model.head, {}))
+        config = replace(
+            config,
+            recipe=name,
+            sampling=recipe.sampling,
+            model=model,
+            optimiser=recipe.optimiser,
+            head_options=head_options,
+        )
+    elif args.head:
+        config = replace(config, model=replace(config.model, head=args.head))
+    if args.epochs:
+        warmup = round(config.optimiser.warmup_epochs * args.epochs / config.optimiser.epochs)  # its share stays
+        config = replace(config, optimiser=replace(config.optimiser, epochs=args.epochs, warmup_epochs=warmup))
+    return set_values(config, args.set), material
+
+
+def chosen(data: Data, args: argparse.Namespace) -> Data:
+    names = {"features": "features", "annotations": "annotations", "subset": "train_subset", "fps": "fps"}
+    given = {field: getattr(args, name) for field, name in names.items() if getattr(args, name) is not None}
+    return replace(data, **given, repair=args.repair or data.repair, strict=args.strict or data.strict)
+
+
+def options(args: argparse.Namespace) -> dict:
+    """Options that were given, by the name of their field."""
+    given = {name: getattr(args, name) for name in ("method", "cue", "teacher", "seed", "device")}
+    cues = tuple(args.cues.split(",")) if args.cues else None
+    if args.method == "supervised" and args.cue and not cues:
+        raise TrainingError(
+            f"--cue names what a teacher watches, and supervised has none. For a detector that watches {args.cue} "
+            f"say --cues {args.cue}, for one that watches RGB --cues rgb"
+        )
+    return {name: value for name, value in {**given, "cues": cues}.items() if value is not None}
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="run folder")
+    add("--features", help="feature store, or a directory of .npy files")
+    add("--annotations", help="annotation JSON, or a folder of THUMOS'14 text files")
+    add("--train-subset", help="subset to learn from (default: Training)")
+    add("--method", choices=list(METHODS), help="default: supervised")
+    add("--cues", metavar="CUE[,CUE]", help="what a supervised detector reads, one branch each (default: rgb)")
+    add("--teacher", metavar="DETECTOR.PT", help="motion detector that direct and decomposed learn from")
+    add("--cue", choices=["flow", "gradient"], help="what the teacher must watch (default: whatever it does)")
+    add("--head", choices=list(HEADS), help="default: actionformer")
+    add("--recipe", choices=["auto", *RECIPES], help="settings to start from (default: auto, by the amount of data)")
+    add("--config", type=Path, help="config.json of a run, to start from instead of a recipe")
+    add("--epochs", type=int, help="default: the recipe's")
+    add("--seed", type=int, help="default: 0")
+    add("--set", action="append", default=[], metavar="PATH=VALUE", help="any field of config.json; may be repeated")
+    add("--fps", type=float, help="of the videos behind .npy files (default: from the annotations)")
+    add("--repair", choices=["clip", "drop"], help="take annotations with flawed segments, and what to do with these")
+    add("--strict", action="store_true", help="refuse even the known flaws of published annotations")
+    add("--resume", action="store_true", help="go on with the run in --out, if there is one")
+    add("--overwrite", action="store_true", help="start the run in --out again")
+    add("--stop-after", type=int, metavar="EPOCHS", help="stop here as Ctrl-C would; --resume goes on")
+    add("--device", choices=["auto", "cpu", "cuda"], help="default: auto")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
