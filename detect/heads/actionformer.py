@@ -79,10 +79,10 @@ class Tower(nn.Module):
         nn.init.zeros_(self.output.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
-        """x (B, T, D) zero where keep (B, T, 1) is. Returns (B, T, outputs)."""
+        """x (B, T, D) and keep (B, T, 1). Returns (B, T, outputs), zero where keep is."""
         for layer in self.layers:
             x = layer(x, keep)
-        return convolve_steps(x, self.output.weight, self.output.bias) * keep
+        return convolve_steps(x, keep, self.output.weight, self.output.bias) * keep
 
 
 class ActionFormer(Head):

@@ -41,55 +41,49 @@ class QueryKeyValue(nn.Module):
         """x: (B, T, D), zero under the mask. Returns (3, B, T / stride, D)."""
         batch, steps, width = x.shape
         padded = F.pad(x, (0, 0, 1, 1))
-        x = sum(padded[:, k : k + steps : self.stride] * self.taps[:, k, None, None] for k in range(3))  # type: ignore[assignment]
-        x = F.layer_norm(x, (width,))
-        x = torch.addcmul(self.norm_bias.view(3, 1, 1, width), x, self.norm_weight.view(3, 1, 1, width))
-        x = torch.baddbmm(self.bias.view(3, 1, width), x.flatten(1, 2), self.weight.transpose(1, 2))
-        return x.view(3, batch, -1, width)
+        before, here, after = (padded[:, k : k + steps : self.stride] * self.taps[:, k, None, None] for k in range(3))
+        x = F.layer_norm(before + here + after, (width,)).flatten(1, 2)
+        # The LayerNorm's weight and bias go into the linear map: it has fewer numbers than the features.
+        weight = self.weight * self.norm_weight.view(3, 1, width)
+        bias = torch.einsum("qoi,qi->qo", self.weight, self.norm_bias.view(3, width)) + self.bias.view(3, width)
+        return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2)).view(3, batch, -1, width)
 
 
 def neighbours(mask: Tensor, reach: int) -> Tensor:
-    """Who may attend to whom: additive (B, chunks, 1, queries, keys), 0 or -inf; keys begin `reach` steps before their
-    queries.
+    """Who may attend to whom: additive (B · chunks, 1, queries, keys), 0 or -inf, for `local_attention`.
 
     A query sees the real steps within `reach` on either side. A padded one sees at least itself: its softmax stays
     finite, and its result is thrown away.
     """
-    keys = _chunks(mask[:, :, None], reach)[..., 0]  # (B, chunks, keys)
-    queries = keys.shape[2] - 2 * reach
-    ahead = torch.arange(keys.shape[2], device=mask.device) - torch.arange(queries, device=mask.device)[:, None] - reach
-    allowed = (ahead.abs() <= reach) & keys[:, :, None] | (ahead == 0)
-    bias = torch.zeros(allowed.shape, device=mask.device).masked_fill_(~allowed, -math.inf)
-    return bias[:, :, None]
+    queries = _chunks(torch.arange(mask.shape[1], device=mask.device)[None, :, None], 0)[..., 0]
+    keys = _chunks(torch.arange(mask.shape[1], device=mask.device)[None, :, None], reach, fill=-1)[..., 0]
+    real = _chunks(mask[:, :, None], reach)[..., 0]  # (B, chunks, keys)
+    ahead = keys[:, :, None] - queries[..., None]  # (1, chunks, queries, keys)
+    allowed = ((ahead.abs() <= reach) & real[:, :, None]) | (ahead == 0)
+    return torch.zeros(allowed.shape, device=mask.device).masked_fill_(~allowed, -math.inf).flatten(0, 1)[:, None]
 
 
-def _chunks(x: Tensor, reach: int) -> Tensor:
-    """(B, T, ...) into overlapping pieces (B, chunks, queries + 2·reach, ...), zero beyond the ends.
+def _chunks(x: Tensor, reach: int, fill: int = 0) -> Tensor:
+    """(B, T, ...) into pieces (B, chunks, steps, ...) that overlap by 2 · reach, filled up beyond the ends.
 
-    One piece when T is short.
+    A sequence of at most CHUNK steps is one piece as it is.
     """
     steps = x.shape[1]
-    queries = min(steps, CHUNK)
-    count = -(-steps // queries)
-    x = F.pad(x, (0, 0) * (x.ndim - 2) + (reach, reach + count * queries - steps))
-    pieces = x.unfold(1, queries + 2 * reach, queries)  # (B, chunks, ..., queries + 2·reach)
-    return pieces.movedim(-1, 2)
+    count = -(-steps // CHUNK)
+    if count == 1:
+        return x[:, None]
+    size = -(-steps // count)
+    x = F.pad(x, (0, 0) * (x.ndim - 2) + (reach, reach + count * size - steps), value=fill)
+    return x.unfold(1, size + 2 * reach, size).movedim(-1, 2)
 
 
-def local_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor, reach: int) -> Tensor:
-    """Attention of every step to its neighbours.
-
-    query, key, value: (B, T, D); bias from `neighbours`. Returns (B, T, D).
-    """
-    batch, steps, width = query.shape
-    key, value = (
-        _chunks(x.unflatten(2, (heads, -1)), reach).transpose(2, 3) for x in (key, value)
-    )  # (B, chunks, heads, keys, D/heads)
-    query = _chunks(query.unflatten(2, (heads, -1)), 0).transpose(2, 3)
-    out = F.scaled_dot_product_attention(
-        query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), bias.to(query.dtype).flatten(0, 1)
-    )
-    return out.unflatten(0, (batch, -1)).transpose(2, 3).reshape(batch, -1, width)[:, :steps]
+def local_attention(qkv: Tensor, heads: int, bias: Tensor, reach: int) -> Tensor:
+    """Attention of every step to its neighbours. qkv: (3, B, T, D); bias from `neighbours`. Returns (B, T, D)."""
+    _, batch, steps, _ = qkv.shape
+    q, k, v = qkv.unflatten(3, (heads, -1)).unbind(0)  # (B, T, heads, D / heads)
+    q, k, v = (_chunks(x, r).flatten(0, 1).transpose(1, 2) for x, r in ((q, 0), (k, reach), (v, reach)))
+    out = F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype))  # (B · chunks, heads, queries, D / heads)
+    return out.transpose(1, 2).reshape(batch, -1, qkv.shape[3])[:, :steps]
 
 
 class DropPath(nn.Module):
@@ -140,8 +134,8 @@ class Block(nn.Module):
 
         Keep (B, T, 1) 1 on real steps; bias of the strided steps. Returns (B, T / stride, D).
         """
-        query, key, value = self.qkv(self.attention_norm(x) * keep).unbind(0)
-        attended = self.dropout(self.out(local_attention(query, key, value, self.heads, bias, self.reach)))
+        attended = local_attention(self.qkv(self.attention_norm(x) * keep), self.heads, bias, self.reach)
+        attended = self.dropout(self.out(attended))
         if self.stride > 1:
             x = F.max_pool1d(x.transpose(1, 2), 3, stride=self.stride, padding=1).transpose(1, 2)
             keep = keep[:, :: self.stride]
