@@ -12,26 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHUNK = (
-    64  # queries that share a set of keys in local attention: big enough for fast products, little more than the window
-)
+CHUNK = 128  # at most so many queries share their keys in local attention; shorter sequences are not cut
 
 
 class QueryKeyValue(nn.Module):
-    """Queries, keys and values: each a depth-wise convolution over 3 steps (with a stride), LayerNorm, and a linear
-    map.
+    """Queries, keys and values: each a depth-wise convolution over 3 steps (strided), a LayerNorm, a linear map.
 
     The three lie side by side in one tensor, because at small sizes the number of operations is the cost.
-    Shapes: taps (3, 3, D) = which, step, channel; the LayerNorms' weight and bias (3·D,); the maps' weight (3, D, D),
-    bias (3·D,).
+    Shapes: taps (3, 3, D) = which, step, channel; weight (3, D, D); norm_weight, norm_bias and bias (3·D,).
     """
 
     def __init__(self, width: int, stride: int) -> None:
         super().__init__()
         self.width, self.stride = width, stride
-        self.taps = nn.Parameter(
-            torch.empty(3, 3, width).uniform_(-1, 1) / math.sqrt(3)
-        )  # PyTorch's default for fan-in 3
+        self.taps = nn.Parameter(torch.empty(3, 3, width).uniform_(-1, 1) / math.sqrt(3))  # as nn.Conv1d begins
         self.norm_weight = nn.Parameter(torch.ones(3 * width))
         self.norm_bias = nn.Parameter(torch.zeros(3 * width))
         self.weight = nn.Parameter(torch.empty(3, width, width).uniform_(-1, 1) / math.sqrt(width))
@@ -55,16 +49,17 @@ def neighbours(mask: Tensor, reach: int) -> Tensor:
     A query sees the real steps within `reach` on either side. A padded one sees at least itself: its softmax stays
     finite, and its result is thrown away.
     """
-    queries = _chunks(torch.arange(mask.shape[1], device=mask.device)[None, :, None], 0)[..., 0]
-    keys = _chunks(torch.arange(mask.shape[1], device=mask.device)[None, :, None], reach, fill=-1)[..., 0]
     real = _chunks(mask[:, :, None], reach)[..., 0]  # (B, chunks, keys)
-    ahead = keys[:, :, None] - queries[..., None]  # (1, chunks, queries, keys)
+    lead = reach if real.shape[1] > 1 else 0  # of the first key before the first query
+    keys = torch.arange(real.shape[2], device=mask.device)
+    queries = keys[lead : len(keys) - lead]
+    ahead = keys - queries[:, None]
     allowed = ((ahead.abs() <= reach) & real[:, :, None]) | (ahead == 0)
     return torch.zeros(allowed.shape, device=mask.device).masked_fill_(~allowed, -math.inf).flatten(0, 1)[:, None]
 
 
-def _chunks(x: Tensor, reach: int, fill: int = 0) -> Tensor:
-    """(B, T, ...) into pieces (B, chunks, steps, ...) that overlap by 2 · reach, filled up beyond the ends.
+def _chunks(x: Tensor, reach: int) -> Tensor:
+    """(B, T, ...) into pieces (B, chunks, steps, ...) that overlap by 2 · reach, zero beyond the ends.
 
     A sequence of at most CHUNK steps is one piece as it is.
     """
@@ -73,7 +68,7 @@ def _chunks(x: Tensor, reach: int, fill: int = 0) -> Tensor:
     if count == 1:
         return x[:, None]
     size = -(-steps // count)
-    x = F.pad(x, (0, 0) * (x.ndim - 2) + (reach, reach + count * size - steps), value=fill)
+    x = F.pad(x, (0, 0) * (x.ndim - 2) + (reach, reach + count * size - steps))
     return x.unfold(1, size + 2 * reach, size).movedim(-1, 2)
 
 
