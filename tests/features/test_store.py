@@ -21,7 +21,7 @@ T, D = 6, 8
 
 def make_part(video: str = "v1", stream: str = "rgb", num_steps: int = T, **attributes: Any) -> Part:
     random = np.random.default_rng(len(video) + len(stream))
-    values = {
+    values: dict[str, Any] = {
         "fingerprint": fingerprint({"video": video, "stream": stream}),
         "feature_id": "id-" + stream,
         "window": 16,
@@ -33,7 +33,7 @@ def make_part(video: str = "v1", stream: str = "rgb", num_steps: int = T, **attr
         "map_shape": [2, 2, 2],
         **attributes,
     }
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "features": random.standard_normal((num_steps, D)).astype(np.float16),
         "t_center": (np.arange(num_steps) * 4 + 8) / 25.0,
     }

@@ -1,0 +1,111 @@
+"""Three ways to carry jobs to their supervisors: one after another, worker processes, or a dask cluster.
+
+Every engine yields outcomes as they come, in any order, and never raises for a job; closing it ends the work.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+from joblib.externals.loky import reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from features.supervisor import Job, Limits, Outcome, stop_child, supervise
+
+LOST_WORKERS = 3  # worker processes that may vanish without a single outcome in between
+
+
+def serial(
+    jobs: Sequence[Job], limits: Limits, workers: int, scheduler: str | None, on_beat: Callable[[int], None]
+) -> Iterator[Outcome]:
+    """In this process; the only engine that reports progress within a job."""
+    try:
+        for job in jobs:
+            yield supervise(job, limits, on_beat)
+    finally:
+        stop_child()
+
+
+def loky(
+    jobs: Sequence[Job], limits: Limits, workers: int, scheduler: str | None, on_beat: Callable[[int], None]
+) -> Iterator[Outcome]:
+    """Worker processes of this machine. A worker that vanishes costs nothing: its job is dealt out again."""
+    remaining = {job.key: job for job in jobs}
+    lost = 0
+    try:
+        while remaining:
+            parallel = joblib.Parallel(workers, backend="loky", return_as="generator_unordered", batch_size=1)
+            outcomes = parallel(joblib.delayed(_supervise_quietly)(job, limits) for job in list(remaining.values()))
+            try:
+                for outcome in outcomes:
+                    lost = 0
+                    del remaining[outcome.key]
+                    yield outcome
+            except TerminatedWorkerError as error:
+                lost += 1
+                if lost > LOST_WORKERS:
+                    yield from _give_up(remaining, error)
+                    return
+    finally:
+        executor = reusable_executor._executor
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=True)
+
+
+def dask(
+    jobs: Sequence[Job], limits: Limits, workers: int, scheduler: str | None, on_beat: Callable[[int], None]
+) -> Iterator[Outcome]:
+    """Workers of a dask cluster: of the scheduler named by address or file, else one of this machine."""
+    remaining = {job.key: job for job in jobs}
+    with _client(workers, scheduler), joblib.parallel_config("dask", wait_for_workers_timeout=300):
+        parallel = joblib.Parallel(-1, return_as="generator_unordered", batch_size=1)
+        try:
+            for outcome in parallel(joblib.delayed(_supervise_quietly)(job, limits) for job in jobs):
+                del remaining[outcome.key]
+                yield outcome
+        except Exception as error:  # whatever a dying scheduler or network makes of it
+            yield from _give_up(remaining, error)
+
+
+Engine = Callable[[Sequence[Job], Limits, int, str | None, Callable[[int], None]], Iterator[Outcome]]
+ENGINES: dict[str, Engine] = {"serial": serial, "loky": loky, "dask": dask}
+
+
+def _supervise_quietly(job: Job, limits: Limits) -> Outcome:
+    """supervise, in a worker process: Ctrl-C in the terminal is for the parent, which then ends the workers."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return supervise(job, limits)
+
+
+def _give_up(remaining: dict[str, Job], error: Exception) -> Iterator[Outcome]:
+    message = f"the workers were lost before this could be done: {error}. Repeat the command."
+    for job in remaining.values():
+        yield Outcome(job.key, job.video or job.key, cause="WorkersLost", message=message)
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ValueError("--engine dask needs distributed: pip install 'flowless[cluster]'") from error
+    if scheduler is None:
+        with (
+            LocalCluster(
+                n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+    elif scheduler.endswith(".json"):
+        with Client(scheduler_file=scheduler) as client:
+            yield client
+    else:
+        with Client(scheduler) as client:
+            yield client

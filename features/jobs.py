@@ -1,0 +1,291 @@
+"""Many videos, many workers, one commit each: runs jobs and reports what became of every one.
+
+    work = [Job(key="v1", task="extract.work:extract_video", payload={"path": "v1.mp4", ...}, weight=1500), ...]
+    report = jobs.run(work, command="extract.rgb", report_path=..., store=store, done=is_there, **jobs.options(args))
+    print(report)
+    return report.exit_code
+
+A task is a function `task(payload, beat) -> record` in an importable module (not the one that is run as the command).
+It works in a child process, calls beat(frames_done) at least every few seconds, commits its own output (write_part) and
+returns what the report should say of it: duration_s, frames, bytes, seconds by stage, device. record["notes"], a list
+of lines, is told to the user, each line once. Whatever it raises costs its video alone, except an OSError that says the
+disk takes nothing more.
+
+Exit codes: 0 all done, 3 finished with failures, 74 the disk is full, 75 interrupted (repeat the command).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from features.commit import sweep
+from features.engines import ENGINES
+from features.index import build_index
+from features.parts import StoreError, parts_folder
+from features.report import Ledger, Report, read_report, write_report
+from features.supervisor import Job, Limits, Outcome
+
+__all__ = ["Job", "Report", "add_arguments", "options", "run", "share", "write_report"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or SIGUSR1 (SLURM's warning before a time limit)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that works through many videos; options(args) hands them to run."""
+    group = parser.add_argument_group("running many videos")
+    group.add_argument("--workers", type=_positive, default=1, metavar="N", help="videos worked on at a time")
+    group.add_argument("--engine", choices=sorted(ENGINES), help="default: serial, or loky when N > 1")
+    group.add_argument("--scheduler", help="of --engine dask: tcp://host:port or its JSON file; default: this machine")
+    group.add_argument("--shard", type=parse_shard, metavar="I/N", help="only the I-th of N equal shares, I from 0")
+    group.add_argument("--threads", type=_positive, default=1, help="threads of one worker")
+    group.add_argument("--hang-s", type=float, default=120.0, help="seconds without progress until a video is given up")
+    group.add_argument("--max-memory-gb", type=float, default=0.0, help="resident memory of one worker; 0: no limit")
+    group.add_argument("--retries", type=int, default=0, help="new attempts at a video after a crash, hang or overrun")
+    group.add_argument("--skip-failed", action="store_true", help="leave out what the last report lists as failed")
+    group.add_argument("--dry-run", action="store_true", help="print what would be done, then stop")
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """The keywords of run that add_arguments asked for."""
+    names = ("workers", "engine", "scheduler", "shard", "threads", "hang_s", "max_memory_gb", "retries", "skip_failed")
+    return {**{name: getattr(args, name) for name in names}, "dry_run": args.dry_run}
+
+
+def run(
+    jobs: Iterable[Job],
+    *,
+    command: str,
+    report_path: Path | str,
+    store: Path | str | None = None,
+    done: Callable[[Job], bool] | None = None,
+    failures: Sequence[Mapping[str, str]] = (),
+    engine: str | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    shard: tuple[int, int] | None = None,
+    threads: int = 1,
+    hang_s: float = 120.0,
+    max_memory_gb: float = 0.0,
+    retries: int = 0,
+    skip_failed: bool = False,
+    dry_run: bool = False,
+    unit: str = "frame",
+    device: str = "cpu",
+    seconds_per_unit: float | None = None,
+    bytes_per_unit: float | None = None,
+) -> Report:
+    """Does all jobs that are not done yet, and never raises for one of them.
+
+    jobs: all of them, done or not, so that each shard of an array takes the same share whenever it starts.
+    done: says which are to be skipped. failures: videos that failed before they became jobs (video, cause, message).
+    store: the feature store that the tasks write to; its leftovers are swept and its index is written at the end.
+    seconds_per_unit, bytes_per_unit: guesses for dry_run, used where no earlier run has left better ones.
+    """
+    report = Report(command, Path(report_path), unit)
+    ledger = Ledger(report.path, command, device, threads)
+    try:
+        with _interruptible():
+            for failure in failures:
+                _note(report, ledger, _early(failure))
+            todo = _plan(share(list(jobs), *(shard or (0, 1))), done, skip_failed, report)
+            if dry_run:
+                report.planned = _forecast(todo, report, seconds_per_unit, bytes_per_unit)
+                return report
+            if store is not None:
+                sweep(parts_folder(Path(store)))
+            limits = Limits(hang_s, int(max_memory_gb * 1e9), threads, retries)
+            _work(todo, limits, engine or ("loky" if workers > 1 else "serial"), workers, scheduler, report, ledger)
+    except Interrupted:
+        report.interrupted = True
+    _finish(report, ledger, None if store is None else Path(store))
+    return report
+
+
+def share(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
+    """The jobs of shard `index` of `count`: longest first, each to the shard with least to do; order is kept."""
+    loads = [0] * count
+    mine = set()
+    for job in sorted(jobs, key=lambda job: (-job.weight, job.key)):
+        least = loads.index(min(loads))
+        loads[least] += max(job.weight, 1)
+        if least == index:
+            mine.add(job.key)
+    return [job for job in jobs if job.key in mine]
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """ "3/64" -> (3, 64)."""
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected I/N with I from 0 to N - 1, e.g. 0/8")
+    return int(index), int(count)
+
+
+def _plan(jobs: list[Job], done: Callable[[Job], bool] | None, skip_failed: bool, report: Report) -> list[Job]:
+    """What is left to do; counts the rest as skipped."""
+    keys = {job.key for job in jobs}
+    if len(keys) != len(jobs):
+        raise ValueError("two jobs have the same key")
+    given_up: set[str] = set()
+    if skip_failed:
+        given_up = {one.get("key", one["video"]) for one in read_report(report.path).get("failures", [])}
+    todo = [job for job in jobs if job.key not in given_up and not (done is not None and done(job))]
+    report.skipped = len(jobs) - len(todo)
+    return todo
+
+
+def _work(
+    todo: list[Job],
+    limits: Limits,
+    engine: str,
+    workers: int,
+    scheduler: str | None,
+    report: Report,
+    ledger: Ledger,
+) -> None:
+    """Deals out the jobs and takes in their outcomes until all are there, or the disk is full."""
+    if not todo:
+        return
+    if workers > 1 or engine != "serial":
+        todo = sorted(todo, key=lambda job: -job.weight)  # a long video begun last would keep everyone waiting
+    weights = {job.key: job.weight for job in todo}
+    began = time.monotonic()
+    with _progress(sum(weights.values()), report) as bar:
+        shown = [0]  # frames of the running job that the bar shows already
+
+        def on_beat(frames: int) -> None:
+            bar.update(frames - shown[0])
+            shown[0] = frames
+
+        outcomes = ENGINES[engine](todo, limits, workers, scheduler, on_beat)
+        try:
+            for outcome in outcomes:
+                bar.update(weights[outcome.key] - shown[0])
+                shown[0] = 0
+                report.units += weights[outcome.key] if outcome.record is not None else 0
+                _note(report, ledger, outcome)
+                if outcome.fatal:
+                    report.fatal = outcome.message
+                    break
+                _save(report, ledger, hurry=False)
+        finally:
+            outcomes.close()  # type: ignore[attr-defined]  # every engine is a generator
+            report.seconds = time.monotonic() - began
+
+
+def _note(report: Report, ledger: Ledger, outcome: Outcome) -> None:
+    if outcome.fatal:
+        return  # the disk failed, not the video
+    if outcome.record is not None:
+        report.done += 1
+        record = dict(outcome.record)
+        report.notes += [note for note in record.pop("notes", []) if note not in report.notes]
+        ledger.add(Outcome(outcome.key, outcome.video, record={"device": "cpu", "threads": 1, **record}))
+        return
+    report.failed += 1
+    failure = {"video": outcome.video, "cause": outcome.cause, "message": outcome.message}
+    report.failures.append(failure)
+    ledger.add(outcome)
+    tqdm.write(f"{outcome.cause}: {outcome.video}: {outcome.message}", file=sys.stderr)
+
+
+def _early(failure: Mapping[str, str]) -> Outcome:
+    return Outcome(failure["video"], failure["video"], cause=failure["cause"], message=failure["message"])
+
+
+def _save(report: Report, ledger: Ledger, hurry: bool = True) -> None:
+    try:
+        ledger.save({"done": report.done, "skipped": report.skipped, "failed": report.failed}, hurry)
+    except OSError as error:
+        report.fatal = report.fatal or f"cannot write {report.path}: {error.strerror}"
+
+
+def _finish(report: Report, ledger: Ledger, store: Path | None) -> None:
+    """Writes report and index, also after an interrupt or on a full disk: what is done should be found."""
+    _save(report, ledger)
+    if store is None:
+        return
+    try:
+        sweep(parts_folder(store))
+        if any(parts_folder(store).glob("*/*.h5")):
+            build_index(store)
+    except OSError as error:
+        report.fatal = report.fatal or f"cannot write {store}: {error.strerror}"
+    except StoreError as error:
+        report.failed += 1
+        report.failures.append({"video": str(store), "cause": "StoreError", "message": str(error)})
+
+
+def _forecast(todo: list[Job], report: Report, seconds_per_unit: float | None, bytes_per_unit: float | None) -> str:
+    """What --dry-run prints: jobs, frames, core-hours and bytes, from earlier records if there are any."""
+    records = read_report(report.path).get("videos", {}).values()
+    known = sum(record.get("frames", 0) for record in records)
+    if known:
+        seconds_per_unit = (
+            sum(sum(record.get("seconds", {}).values()) for record in records) / known or seconds_per_unit
+        )
+        bytes_per_unit = sum(record.get("bytes", 0) for record in records) / known or bytes_per_unit
+    units = sum(job.weight for job in todo)
+    text = f"{len(todo)} to do, {report.skipped} skipped, {report.failed} failed; {units:,} {report.unit}s"
+    text += f", {units * seconds_per_unit / 3600:,.2f} core-hours" if seconds_per_unit else ", core-hours unknown"
+    if bytes_per_unit:
+        folder = next(folder for folder in report.path.absolute().parents if folder.exists())
+        free = shutil.disk_usage(folder).free
+        text += f", {units * bytes_per_unit / 1e9:,.3f} GB of {free / 1e9:,.1f} GB free"
+        text += " (NOT ENOUGH ROOM)" if units * bytes_per_unit > free else ""
+    return text + "".join(f"\n  {job.weight:>9,} {report.unit}s  {job.key}" for job in todo)
+
+
+def _progress(total: int, report: Report) -> tqdm:
+    quiet = not sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        desc=report.command,
+        unit=f" {report.unit}s",
+        unit_scale=True,
+        mininterval=30.0 if quiet else 0.2,  # a log file needs a line now and then, not a moving bar
+        maxinterval=60.0 if quiet else 10.0,
+        dynamic_ncols=True,
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
+    return int(text)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turns the first SIGINT, SIGTERM or SIGUSR1 into Interrupted; later ones must not disturb the clearing up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def interrupt(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise Interrupted
+
+    try:
+        for number in numbers:
+            signal.signal(number, interrupt)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
