@@ -1,0 +1,151 @@
+"""TV-L1 optical flow of two frames. The CPU solver, and the choice among the backends.
+
+    from flow.solver import TVL1
+    solve = TVL1(preset="compat")
+    flow = solve(frame0, frame1)      # (H, W, 2) float32: x then y, in pixels from frame0 to frame1
+
+Frames are gray, (H, W), uint8 or float in 0..1, at least 16 x 16. The result is the same, bit for bit, on every run and
+every machine with fused multiply-add. A solver owns its scratch memory: one per thread.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from flow.parameters import FlowError, Parameters, choose_parameters
+
+SMALLEST = 16  # pixels, of either side
+
+
+class Solver(Protocol):
+    """What every backend is."""
+
+    def __call__(self, frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
+        """(H, W) twice -> (H, W, 2) float32."""
+
+
+def check_frames(frame0: np.ndarray, frame1: np.ndarray) -> None:
+    """FlowError for anything but two gray frames of one size."""
+    for name, frame in (("frame0", frame0), ("frame1", frame1)):
+        if frame.ndim != 2:
+            raise FlowError(
+                f"{name}: shape {frame.shape}, but TV-L1 takes gray frames (H, W): cv2.cvtColor to gray first"
+            )
+        if frame.dtype != np.uint8 and not np.issubdtype(frame.dtype, np.floating):
+            raise FlowError(f"{name}: {frame.dtype}, expected uint8, or float in 0..1")
+    if frame0.shape != frame1.shape:
+        raise FlowError(f"frame0 is {frame0.shape} and frame1 {frame1.shape}: resize both to one size")
+    if min(frame0.shape) < SMALLEST:
+        raise FlowError(f"frames of {frame0.shape}: TV-L1 needs at least {SMALLEST} x {SMALLEST} pixels; enlarge them")
+
+
+def to_gray_levels(frame: np.ndarray, name: str) -> np.ndarray:
+    """(H, W) float32 in 0..255."""
+    if frame.dtype == np.uint8:
+        return frame.astype(np.float32)
+    least, most = float(frame.min()), float(frame.max())
+    if not (least >= 0 and most <= 1):  # also true of NaN
+        problem = "holds NaN" if np.isnan(frame).any() else f"goes from {least:g} to {most:g}"
+        raise FlowError(
+            f"{name}: {problem}, but float frames lie in 0..1; divide by their largest value, or give uint8"
+        )
+    return frame.astype(np.float32) * np.float32(255)
+
+
+class TVL1:
+    """TV-L1 on one CPU core. `parameters` are the fields of `flow.parameters.Parameters`."""
+
+    def __init__(self, preset: str = "compat", **parameters: float) -> None:
+        from flow import level, pyramid  # numba is needed from here on, not to import this page
+
+        self._level, self._pyramid = level, pyramid
+        self.parameters: Parameters = choose_parameters(preset, parameters)
+        self.iterations: list[list[int]] = []  # of the last pair: per level, coarse to fine, and per warp
+        self._sizes: list[tuple[int, int]] = []
+
+    def __call__(self, frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
+        """(H, W) twice -> (H, W, 2) float32."""
+        frame0, frame1 = np.asarray(frame0), np.asarray(frame1)
+        check_frames(frame0, frame1)
+        self._plan(*frame0.shape)
+        self._build_pyramid(self._pictures0, to_gray_levels(frame0, "frame0"))
+        self._build_pyramid(self._pictures1, to_gray_levels(frame1, "frame1"))
+        self.iterations = []
+        for s in reversed(range(len(self._sizes))):
+            self._start(s)
+            self._solve(s)
+        height, width = frame0.shape
+        flow = np.empty((height, width, 2), np.float32)
+        flow[..., 0] = self._u1[0].reshape(height, width)
+        flow[..., 1] = self._u2[0].reshape(height, width)
+        return flow
+
+    def _plan(self, height: int, width: int) -> None:
+        """Memory for frames of this size, unless it is there."""
+        if self._sizes and self._sizes[0] == (height, width):
+            return
+        self._sizes = self._pyramid.level_sizes(height, width, self.parameters.scales, self.parameters.scale_step)
+        areas = [h * w for h, w in self._sizes]
+        self._pictures0, self._pictures1 = ([np.zeros(area, np.float32) for area in areas] for _ in range(2))
+        self._u1, self._u2 = ([np.zeros(area, np.float32) for area in areas] for _ in range(2))
+        self._buffers = self._level.Workspace(height, width).buffers()
+        self._count = np.zeros(self.parameters.warps, np.int64)
+
+    def _build_pyramid(self, pictures: list[np.ndarray], frame: np.ndarray) -> None:
+        """Each level from the one above it, without a blur, as OpenCV does."""
+        pictures[0][:] = frame.ravel()
+        ratio = 1.0 / self.parameters.scale_step
+        for s in range(1, len(pictures)):
+            sizes = (*self._sizes[s - 1], pictures[s], *self._sizes[s])
+            self._pyramid.resize(pictures[s - 1], *sizes, ratio, ratio, np.float32(1))
+
+    def _start(self, s: int) -> None:
+        """Zero flow on the coarsest level, elsewhere the flow of the coarser one, enlarged."""
+        for u in (self._u1, self._u2):
+            if s == len(self._sizes) - 1:
+                u[s][:] = 0
+            else:
+                (height, width), (to_height, to_width) = self._sizes[s + 1], self._sizes[s]
+                gain = np.float32(1.0 / self.parameters.scale_step)
+                ratios = height / to_height, width / to_width
+                self._pyramid.resize(u[s + 1], height, width, u[s], to_height, to_width, *ratios, gain)
+
+    def _solve(self, s: int) -> None:
+        p = self.parameters
+        height, width = self._sizes[s]
+        self._level.solve_level(
+            self._pictures0[s], self._pictures1[s], self._u1[s], self._u2[s], width, height,
+            np.float32(p.lambda_ * p.theta), np.float32(p.theta), np.float32(p.tau / p.theta), p.epsilon,
+            p.warps, p.inner_iterations, p.outer_iterations, p.median, p.block, self._count, *self._buffers,
+        )  # fmt: skip
+        self.iterations.append(self._count.tolist())
+
+
+def make_solver(backend: str = "auto", preset: str = "compat", **parameters: float) -> Callable[..., np.ndarray]:
+    """The solver of a backend: auto, cpu, cuda or opencv.
+
+    auto is cpu where numba is installed, and otherwise opencv, with a warning: it is about forty times slower.
+    """
+    if backend == "auto":
+        if importlib.util.find_spec("numba"):
+            backend = "cpu"
+        else:
+            print(
+                "flow: no numba here: TV-L1 runs in OpenCV, about 40 times slower. pip install 'flowless[flow]'",
+                file=sys.stderr,
+            )
+            backend = "opencv"
+    if backend == "cpu":
+        return TVL1(preset, **parameters)
+    if backend == "opencv":
+        from flow.solver_opencv import OpenCVTVL1
+
+        return OpenCVTVL1(preset, **parameters)
+    if backend == "cuda":
+        from flow.solver_cuda import CudaTVL1
+
+        return CudaTVL1(preset, **parameters)
+    raise FlowError(f"no backend {backend!r}; there are auto, cpu, cuda and opencv")
