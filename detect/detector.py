@@ -49,6 +49,7 @@ class DetectorConfig:
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head: str = "actionformer"
     head_config: dict[str, Any] = field(default_factory=dict)
+    resize: int | None = None  # steps every video is resized to (ActivityNet-1.3: 192); None: as many as it has
     normalise: bool = True  # features to mean 0 and deviation 1 per channel, by statistics of the training videos
     suppression: Suppression = field(default_factory=Suppression)
     feature_ids: dict[str, str] = field(

@@ -1,0 +1,91 @@
+"""A video's features in, its actions out: the detector, the way back to seconds, suppression.
+
+detections = detect(detector, {"rgb": features}, grid, duration_s)
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from detect.detector import Detector, DetectorError
+from detect.suppress import suppress
+from features.grid import ClipGrid
+from features.stopwatch import Stopwatch
+from features.store import Store
+
+
+class Detected(NamedTuple):
+    """What happens when, best first."""
+
+    segments: NDArray[np.floating]  # (n, 2) seconds within the video
+    scores: NDArray[np.floating]  # (n,)
+    labels: NDArray[np.signedinteger]  # (n,) index into the detector's classes
+
+
+def detect(
+    detector: Detector, features: Mapping[str, NDArray[np.floating]], grid: ClipGrid, duration_s: float
+) -> Detected:
+    """Actions of one whole video: features (T, D_in) by cue, grid of T steps.
+
+    Candidates become seconds by the grid, are cut to the video, suppressed class by class, and the best are kept.
+    """
+    lengths = {cue: len(features[cue]) for cue in detector.cues}
+    if set(lengths.values()) != {len(grid)}:
+        raise DetectorError(
+            f"features of {lengths} steps on a grid of {len(grid)}: expected as many steps as the grid has"
+        )
+    if (num_steps := detector.config.resize) is not None:
+        features, grid = {cue: resize_steps(x, num_steps) for cue, x in features.items()}, grid.resized(num_steps)
+    device = next(detector.parameters()).device
+    with torch.inference_mode():
+        cues = {
+            cue: torch.from_numpy(np.asarray(features[cue], np.float32)).to(device).T[None] for cue in detector.cues
+        }
+        mask = torch.ones(1, len(grid), dtype=torch.bool, device=device)
+        candidates = detector.head.decode(detector(cues, mask))[0]
+    segments, scores, labels = (values.cpu().numpy() for values in candidates)
+    segments = grid.to_seconds(segments).clip(0, duration_s)
+    inside = segments[:, 1] > segments[:, 0]
+    settings = detector.config.suppression
+    if not detector.head.suppress:
+        settings = dataclasses.replace(settings, kind="none")
+    kept = suppress(segments[inside], scores[inside], labels[inside], settings)
+    return Detected(kept.segments, kept.scores, kept.labels)
+
+
+def detect_store(
+    detector: Detector, store: Store, videos: Sequence[str], durations_s: Mapping[str, float] | None = None
+) -> Iterator[tuple[str, Detected, dict[str, float]]]:
+    """Detections of videos of a store and seconds of compute by stage, one video after the other.
+
+    Refuses videos without features, and features made otherwise than those of training, before the first one.
+    durations_s: of videos whose store doesn't know them.
+    """
+    store.check(videos, detector.cues)
+    detector.check_features({cue: store.feature_id(cue) for cue in detector.cues}, str(store.path))
+    device = str(next(detector.parameters()).device)
+    training = detector.training
+    detector.eval()
+    try:
+        for video in videos:
+            watch = Stopwatch(device)
+            with watch("read"):
+                features = {cue: store.read(video, cue) for cue in detector.cues}
+                grid = store.grid(video, detector.cues[0])
+                duration_s = (durations_s or {}).get(video) or store.duration_s(video)
+            with watch("detector"):
+                found = detect(detector, features, grid, duration_s)
+            yield video, found, watch.seconds
+    finally:
+        detector.train(training)
+
+
+def resize_steps(features: NDArray[np.floating], num_steps: int) -> NDArray[np.float32]:
+    """A (T, D) sequence linearly resized to num_steps, half-pixel centres, as ClipGrid.resized has it (ActivityNet)."""
+    x = torch.from_numpy(np.asarray(features, np.float32)).T[None]
+    return F.interpolate(x, size=num_steps, mode="linear", align_corners=False)[0].T.numpy()
