@@ -4,7 +4,7 @@ detections = detect(detector, {"rgb": features}, grid, duration_s)
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -58,31 +58,27 @@ def detect(
     return Detected(kept.segments, kept.scores, kept.labels)
 
 
-def detect_store(
-    detector: Detector, store: Store, videos: Sequence[str], durations_s: Mapping[str, float] | None = None
-) -> Iterator[tuple[str, Detected, dict[str, float]]]:
-    """Detections of videos of a store and seconds of compute by stage, one video after the other.
-
-    Refuses videos without features, and features made otherwise than those of training, before the first one.
-    durations_s: of videos whose store doesn't know them.
-    """
+def check_store(detector: Detector, store: Store, videos: Sequence[str]) -> None:
+    """Refuses, before any work, videos without features and features made otherwise than those of training."""
     store.check(videos, detector.cues)
     detector.check_features({cue: store.feature_id(cue) for cue in detector.cues}, str(store.path))
-    device = str(next(detector.parameters()).device)
-    training = detector.training
-    detector.eval()
-    try:
-        for video in videos:
-            watch = Stopwatch(device)
-            with watch("read"):
-                features = {cue: store.read(video, cue) for cue in detector.cues}
-                grid = store.grid(video, detector.cues[0])
-                duration_s = (durations_s or {}).get(video) or store.duration_s(video)
-            with watch("detector"):
-                found = detect(detector, features, grid, duration_s)
-            yield video, found, watch.seconds
-    finally:
-        detector.train(training)
+
+
+def detect_video(
+    detector: Detector, store: Store, video: str, duration_s: float | None = None
+) -> tuple[Detected, dict[str, float]]:
+    """Detections of a video of a store, and the seconds of compute that reading and the detector took.
+
+    duration_s: of a video whose store doesn't know it.
+    """
+    watch = Stopwatch(str(next(detector.parameters()).device))
+    with watch("read"):
+        features = {cue: store.read(video, cue) for cue in detector.cues}
+        grid = store.grid(video, detector.cues[0])
+        duration_s = duration_s or store.duration_s(video)
+    with watch("detector"):
+        found = detect(detector, features, grid, duration_s)
+    return found, watch.seconds
 
 
 def resize_steps(features: NDArray[np.floating], num_steps: int) -> NDArray[np.float32]:
