@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -40,12 +41,12 @@ def loky(
     try:
         while remaining:
             parallel = joblib.Parallel(workers, backend="loky", return_as="generator_unordered", batch_size=1)
-            outcomes = parallel(joblib.delayed(_supervise_quietly)(job, limits) for job in list(remaining.values()))
             try:
-                for outcome in outcomes:
-                    lost = 0
-                    del remaining[outcome.key]
-                    yield outcome
+                with _outcomes(parallel, list(remaining.values()), limits) as outcomes:
+                    for outcome in outcomes:
+                        lost = 0
+                        del remaining[outcome.key]
+                        yield outcome
             except TerminatedWorkerError as error:
                 lost += 1
                 if lost > LOST_WORKERS:
@@ -65,15 +66,28 @@ def dask(
     with _client(workers, scheduler), joblib.parallel_config("dask", wait_for_workers_timeout=300):
         parallel = joblib.Parallel(-1, return_as="generator_unordered", batch_size=1)
         try:
-            for outcome in parallel(joblib.delayed(_supervise_quietly)(job, limits) for job in jobs):
-                del remaining[outcome.key]
-                yield outcome
+            with _outcomes(parallel, jobs, limits) as outcomes:
+                for outcome in outcomes:
+                    del remaining[outcome.key]
+                    yield outcome
         except Exception as error:  # whatever a dying scheduler or network makes of it
             yield from _give_up(remaining, error)
 
 
 Engine = Callable[[Sequence[Job], Limits, int, str | None, Callable[[int], None]], Iterator[Outcome]]
 ENGINES: dict[str, Engine] = {"serial": serial, "loky": loky, "dask": dask}
+
+
+@contextmanager
+def _outcomes(parallel: joblib.Parallel, jobs: Sequence[Job], limits: Limits) -> Iterator[Iterator[Outcome]]:
+    """The outcomes as joblib gets them; leaving early cancels what is running, which joblib would warn of."""
+    outcomes = parallel(joblib.delayed(_supervise_quietly)(job, limits) for job in jobs)
+    try:
+        yield outcomes
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outcomes.close()
 
 
 def _supervise_quietly(job: Job, limits: Limits) -> Outcome:
