@@ -18,7 +18,7 @@ from evaluate.annotations import Annotations, read_annotations
 from features.store import Store
 from train.checkpoint import Run
 from train.config import Config, Data, TrainingError, from_dict
-from train.dataset import Samples, channel_statistics, videos_of
+from train.dataset import Samples, channel_statistics, outside, videos_of
 from train.memory import Memory
 from train.methods import METHODS
 from train.methods.base import Method, Normaliser
@@ -66,6 +66,8 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     teacher = load_teacher(config, kind, material.store)
     teacher_cues = tuple(teacher.cues) if teacher is not None else ()
     videos = videos_of(material.store, material.truth, (*student_cues, *teacher_cues))
+    if remark := outside(material.store, material.truth, videos):
+        print(remark, file=sys.stderr)
     seed_everything(config.seed)
     detector = Detector(detector_config(config, branches, material))
     if config.model.normalise:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from detect.fusion import KINDS
+
 
 class TrainingError(Exception):
     """A run that cannot start or go on: what, where, what was expected, what to do."""
@@ -67,10 +69,12 @@ class Model:
     projection_depth: int = 2  # convolutions between the features and a branch
     dropout: float = 0.0  # share of input channels silenced; OpenTAD uses .2
     normalise: bool = False  # input channels to zero mean and unit variance over the training videos
-    fusion: str = "gate"  # how two branches meet: "gate" (the paper's), "residual", "concat"
+    fusion: str = "gate"  # how two branches meet, see detect/fusion.py; "gate" is the paper's
 
     def __post_init__(self) -> None:
         positive(self, "width", "projection_depth")
+        if self.fusion not in KINDS:
+            raise TrainingError(f"model.fusion = {self.fusion!r}: expected one of {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)

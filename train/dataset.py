@@ -91,6 +91,25 @@ def slack_of(store: Store, video: str, cue: str) -> float:
     return 0.5 * float(attributes["window"]) / float(attributes["stride"])
 
 
+def outside(store: Store, truth: Annotations, videos: Sequence[Video]) -> str:
+    """A remark on actions that no clip of their video sees, so that none can learn from them; empty without such."""
+    found = []
+    for video in videos:
+        unseen = (video.targets.segments[:, 0] > video.num_steps - 1 + video.slack) | (
+            video.targets.segments[:, 1] < -video.slack
+        )
+        found += [(video.name, *truth.videos[video.name].segments[i]) for i in unseen.nonzero()[:, 0].tolist()]
+    if not found:
+        return ""
+    name, start, end = found[0]
+    many = (
+        "1 action lies outside the features of its video"
+        if len(found) == 1
+        else (f"{len(found)} actions lie outside the features of their videos")
+    )
+    return f"{store.path}: {many} (first: {name}, {start:g} to {end:g} s)"
+
+
 def clip_targets(targets: Targets, start: int, stop: int, slack: float, min_overlap: float) -> Targets:
     """The actions of a sample [start, stop): those far enough inside, cut at its ends, counted from its start."""
     segments = targets.segments

@@ -24,7 +24,10 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
 
 
 def make_optimiser(module: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameter_groups(module, config.weight_decay), lr=config.learning_rate)
+    groups = parameter_groups(module, config.weight_decay)
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, fused=True
+    )  # a quarter of the time with many small tensors
 
 
 def learning_rate(step: int, steps: int, warmup: int, peak: float, floor: float) -> float:

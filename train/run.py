@@ -60,7 +60,7 @@ def train(args: argparse.Namespace) -> int:
     except Interrupted:
         print(f"{out}: stopped after {run.step} steps. To go on, repeat the command with --resume", file=sys.stderr)
         return INTERRUPTED
-    print(f"{out / 'detector.pt'}: {config.method}, {config.optimiser.epochs} epochs, {run.step} steps")
+    print(f"{out / 'detector.pt'}: {config.method}, {run.step} steps")
     return 0
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def check_teacher(path: Path, teacher: DetectorConfig, student: DetectorConfig, 
     for what, theirs, ours in (
         ("classes", tuple(teacher.classes), tuple(student.classes)),
         ("head", teacher.head, student.head),
-        ("settings of the head", dict(teacher.head_config), dict(student.head_config)),
+        ("settings of the head", *only_differing(teacher.head_config, student.head_config)),
         ("width", teacher.width, student.width),
     ):
         if theirs != ours:
@@ -116,3 +117,9 @@ def check_teacher(path: Path, teacher: DetectorConfig, student: DetectorConfig, 
         raise TrainingError(
             f"{path}: learned from {cue} features {expected}, the store holds {found}, made otherwise. {remedy}"
         )
+
+
+def only_differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Both without what they agree on."""
+    names = [name for name in {**one, **other} if (name in one, one.get(name)) != (name in other, other.get(name))]
+    return [{name: values[name] for name in names if name in values} for values in (one, other)]

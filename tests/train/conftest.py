@@ -24,7 +24,14 @@ class TinyWorld:
 
     def arguments(self, *more: str, out: str = "run", small: bool = True) -> list[str]:
         """Of train.run on this world, with a detector of a few thousand weights."""
-        where = ["--features", str(self.features), "--annotations", str(self.annotations), "--out", str(self.runs / out)]
+        where = [
+            "--features",
+            str(self.features),
+            "--annotations",
+            str(self.annotations),
+            "--out",
+            str(self.runs / out),
+        ]
         return [*where, *(SIZES if small else []), *more]
 
 

@@ -1,0 +1,133 @@
+"""Training makes detectors that detect: against known truth, with a bar that an untrained student fails."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TinyWorld, seconds
+
+import features
+from detect.detector import Detector
+from evaluate.annotations import read_annotations
+from train.config import Config
+from train.log import read
+from train.run import main
+
+
+def recall(detector: Detector, world: TinyWorld, subset: str) -> float:
+    """Share of actions where the surest candidate nearby is of their class and overlaps them by half."""
+    store, truth = features.open(world.features), read_annotations(world.annotations).subset(subset)
+    found = total = 0
+    for video, known in truth.videos.items():
+        x = {cue: torch.from_numpy(store.read(video, cue).astype(np.float32)).T[None] for cue in detector.cues}
+        mask = torch.ones(1, store.grid(video).num_steps, dtype=torch.bool)
+        with torch.no_grad():
+            [candidates] = detector.head.decode(detector(x, mask))
+        segments = store.grid(video).to_seconds(candidates.segments.double().numpy())
+        for (start, end), label in zip(known.segments, known.labels, strict=True):
+            best = -1.0, 0.0
+            for (a, b), score, c in zip(segments, candidates.scores.tolist(), candidates.labels.tolist(), strict=True):
+                overlap = max(min(b, end) - max(a, start), 0.0) / (max(b, end) - min(a, start))
+                if overlap > 0.1:
+                    best = max(best, (score, overlap if c == label else 0.0))
+            total, found = total + 1, found + (best[1] >= 0.5)
+    return found / total
+
+
+def test_a_detector_learns_what_its_features_say_and_an_untrained_one_knows_nothing(world: TinyWorld) -> None:
+    learnt = [
+        "--cues",
+        "flow",
+        "--epochs",
+        "60",
+        "--set",
+        "optimiser.learning_rate=4e-3",
+        "--set",
+        "sampling.batch_size=4",
+    ]
+    assert main(world.arguments(*learnt, out="flow")) == 0
+    detector = Detector.load(world.runs / "flow/detector.pt")
+    assert recall(detector, world, "Training") >= 0.95
+    torch.manual_seed(0)
+    assert recall(Detector(detector.config).eval(), world, "Training") <= 0.4
+    rows = read(world.runs / "flow/log.csv")
+    assert float(rows[-1]["loss"]) < 0.3 * float(rows[0]["loss"])
+
+
+def test_a_run_can_be_run_again_from_its_config(world: TinyWorld) -> None:
+    assert main(world.arguments("--epochs", "2", "--seed", "5", "--set", "optimiser.clip_norm=0.5")) == 0
+    assert main(["--config", str(world.runs / "run/config.json"), "--out", str(world.runs / "again")]) == 0
+    first, second = (Config.read(world.runs / run / "config.json") for run in ("run", "again"))
+    assert first == second and first.optimiser.clip_norm == 0.5 and first.seed == 5
+    assert (world.runs / "run/log.csv").read_text() == (world.runs / "again/log.csv").read_text()
+
+
+def test_a_run_folder_tells_its_whole_story(world: TinyWorld) -> None:
+    assert main(world.arguments("--epochs", "2")) == 0
+    names = {
+        path.name.split(".")[0] if "tfevents" in path.name else path.name for path in (world.runs / "run").iterdir()
+    }
+    assert names == {"config.json", "log.csv", "last.pt", "detector.pt", "events"}
+    rows = read(world.runs / "run/log.csv")
+    assert list(rows[0]) == ["epoch", "step", "learning_rate", "loss", "joint/class", "joint/offset", "gradient_norm"]
+    assert [row["step"] for row in rows] == ["1", "2"]
+
+
+def test_the_recipe_follows_the_amount_of_data(
+    make_world: Callable[..., TinyWorld], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = make_world(num_videos=2)
+    assert main(world.arguments("--epochs", "1")) == 0
+    assert "recipe small: 2 videos with" in capsys.readouterr().err
+    assert Config.read(world.runs / "run/config.json").recipe == "small"
+    big = ["--recipe", "thumos14", "--set", "sampling.max_length=64", "--set", "model.normalise=true"]
+    assert main(world.arguments(*big, "--epochs", "1", out="big")) == 0
+    config = Config.read(world.runs / "big/config.json")
+    assert config.recipe == "thumos14" and config.optimiser.learning_rate == 1e-4 and config.model.normalise
+
+
+@pytest.fixture
+def real(shared_data: Path, tmp_path: Path) -> list[str]:
+    """Real two-stream I3D features of gym exercises: clips joined into untrimmed sequences of 24 and more steps."""
+    clips = np.load(shared_data / "features/gym_i3d/features.npz")
+    labels = json.loads((shared_data / "features/gym_i3d/annotations.json").read_text())["database"]
+    folder, database = tmp_path / "npy", {}
+    folder.mkdir()
+    names = iter(sorted(clips.files))
+    for n in range(12):
+        pieces: list[np.ndarray] = []
+        annotations = []
+        while sum(map(len, pieces)) < 24:
+            name = next(names)
+            at = sum(map(len, pieces))
+            pieces.append(clips[name].astype(np.float32))
+            # whole-clip labels, in seconds: clips start every 64 frames and last 16, at 30 fps
+            segment = [(s * 64 + 8) / 30 for s in (at - 0.125, at + len(pieces[-1]) - 0.5)]
+            annotations.append({"label": labels[name]["annotations"][0]["label"], "segment": segment})
+        sequence = np.concatenate(pieces)
+        np.save(folder / f"sequence{n}.npy", sequence)
+        database[f"sequence{n}"] = {
+            "subset": "training", "duration": (len(sequence) * 64 + 16) / 30, "fps": 30.0, "annotations": annotations,
+        }  # fmt: skip
+    (tmp_path / "annotations.json").write_text(json.dumps({"database": database}))
+    sizes = ["--set", "model.width=32", "--set", "head.levels=3", "--set", "data.stride=64", "--set", "data.window=16"]
+    return ["--features", str(folder), "--annotations", str(tmp_path / "annotations.json"), "--epochs", "6", *sizes]
+
+
+def test_real_published_style_features_train_every_method(real: list[str], tmp_path: Path) -> None:
+    for name, options in (
+        ("rgb", ["--cues", "rgb"]),
+        ("flow", ["--cues", "flow"]),
+        ("decomposed", ["--method", "decomposed", "--teacher", str(tmp_path / "flow/detector.pt")]),
+    ):
+        assert main([*real, *options, "--out", str(tmp_path / name)]) == 0
+        rows = read(tmp_path / name / "log.csv")
+        assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+        assert Detector.load(tmp_path / name / "detector.pt").config.stride == 64
+
+
+def test_the_tiny_world_is_timed_as_it_says() -> None:
+    assert seconds(0) == pytest.approx(8 / 15) and seconds(10) == pytest.approx(48 / 15)

@@ -1,0 +1,222 @@
+"""Methods: who is taught by whom. Gradients are the witnesses."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detect.detector import Detector, DetectorConfig
+from detect.fusion import FusionConfig
+from detect.heads.base import Targets
+from train.config import TrainingError
+from train.dataset import Batch, TeacherView
+from train.methods import METHODS
+from train.methods.base import Method, Normaliser
+
+STEPS, WIDTH = 32, 16
+
+
+def detector(branches: tuple[str, ...], fusion: str = "gate") -> Detector:
+    config = DetectorConfig(
+        classes=("left", "right"),
+        feature_dims={"rgb": 6, "flow": 5},
+        branches=branches,
+        width=WIDTH,
+        fusion=FusionConfig(kind=fusion),
+        head_config={"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0},
+        normalise=False,
+    )
+    return Detector(config)
+
+
+def make(name: str, cues: tuple[str, ...] = ("rgb",), **options: object) -> Method:
+    torch.manual_seed(0)
+    kind = METHODS[name]
+    return kind(detector(kind.branches(cues)), kind.Options(**options), Normaliser(10.0, 0.9)).train()
+
+
+def batch_of(seed: int = 1) -> Batch:
+    """Two samples, the second of 20 steps; the teacher is a detector that watches flow."""
+    torch.manual_seed(seed)
+    mask = torch.arange(STEPS) < torch.tensor([[STEPS], [20]])
+    cues = {"rgb": torch.randn(2, 6, STEPS) * mask[:, None], "flow": torch.randn(2, 5, STEPS) * mask[:, None]}
+    teacher = detector(("flow",)).eval()
+    with torch.no_grad():
+        [features] = teacher.branch_features(cues, mask)
+        view = TeacherView(features, teacher.predict_from([features], mask))
+    targets = [
+        Targets(torch.tensor([[4.0, 11.0]]), torch.tensor([0])),
+        Targets(torch.tensor([[2.0, 9.0]]), torch.tensor([1])),
+    ]
+    return Batch(("a", "b"), cues, mask, targets, view)
+
+
+def reached(loss: Tensor, module: nn.Module) -> bool:
+    grads = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
+    return any(g is not None and bool(g.abs().sum() > 0) for g in grads)
+
+
+def sums(losses: dict[str, Tensor], *prefixes: str) -> Tensor:
+    return torch.stack([value for name, value in losses.items() if name.startswith(prefixes)]).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "cues", "expected"),
+    [
+        ("supervised", ("flow",), ["joint"]),
+        ("supervised", ("rgb", "flow"), ["appearance", "joint", "motion"]),
+        ("direct", ("rgb",), ["distill", "joint"]),
+        ("decomposed", ("rgb",), ["appearance", "distill", "joint"]),
+    ],
+)
+def test_loss_names_are_paths(name: str, cues: tuple[str, ...], expected: list[str]) -> None:
+    losses = make(name, cues).losses(batch_of())
+    assert sorted({path.split("/")[0] for path in losses}) == expected
+    terms = {path.split("/")[1] for path in losses}
+    assert terms == ({"class", "offset", "feature"} if "distill" in expected else {"class", "offset"})
+    assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())
+
+
+def test_ground_truth_never_reaches_the_motion_branch_through_the_branch_head() -> None:
+    method = make("decomposed")
+    appearance, motion = method.detector.projections
+    losses = method.losses(batch_of())
+    assert reached(sums(losses, "appearance"), appearance)
+    assert not reached(sums(losses, "appearance"), motion)
+
+
+def test_the_teacher_teaches_the_motion_branch_alone() -> None:
+    method = make("decomposed")
+    appearance, motion = method.detector.projections
+    losses = method.losses(batch_of())
+    for name in ("distill/feature", "distill/class", "distill/offset"):
+        assert reached(losses[name], motion)
+        assert not reached(losses[name], appearance)
+        assert not reached(losses[name], method.detector.head)
+
+
+def test_the_joint_loss_reaches_both_branches_unless_it_is_detached() -> None:
+    for detach in (False, True):
+        method = make("decomposed", detach=detach)
+        appearance, motion = method.detector.projections
+        joint = sums(method.losses(batch_of()), "joint")
+        assert reached(joint, appearance)
+        assert reached(joint, motion) is not detach
+
+
+def test_both_branches_are_judged_by_one_head_unless_told_otherwise() -> None:
+    batch = batch_of()
+    shared, apart = make("decomposed"), make("decomposed", shared_head=False)
+    assert reached(sums(shared.losses(batch), "appearance"), shared.branch_head)
+    assert reached(shared.losses(batch)["distill/class"], shared.branch_head)
+    losses = apart.losses(batch)
+    assert reached(losses["distill/class"], apart.motion_head)
+    assert not reached(losses["distill/class"], apart.branch_head)
+    assert not reached(sums(losses, "appearance"), apart.motion_head)
+
+
+def test_motion_ground_truth_is_an_option() -> None:
+    losses = make("decomposed", motion_ground_truth=True).losses(batch_of())
+    assert {"motion/class", "motion/offset"} <= set(losses)
+    assert not any(name.startswith("motion") for name in make("decomposed").losses(batch_of()))
+
+
+def test_direct_distillation_holds_the_one_branch_and_the_deployed_head_to_the_teacher() -> None:
+    method = make("direct")
+    losses = method.losses(batch_of())
+    assert reached(losses["distill/feature"], method.detector.projections)
+    assert not reached(losses["distill/feature"], method.detector.head)
+    assert reached(losses["distill/class"], method.detector.head)
+
+
+@pytest.mark.parametrize("name", ["direct", "decomposed"])
+def test_weights_scale_their_terms(name: str) -> None:
+    batch = batch_of()
+    once = make(name, feature_weight=1.0, prediction_weight=1.0).losses(batch)
+    more = make(name, feature_weight=5.0, prediction_weight=3.0).losses(batch)
+    assert more["distill/feature"].item() == pytest.approx(5 * once["distill/feature"].item(), rel=1e-5)
+    assert more["distill/class"].item() == pytest.approx(3 * once["distill/class"].item(), rel=1e-5)
+    assert more["joint/class"].item() == pytest.approx(once["joint/class"].item(), rel=1e-5)
+    none = make(name, feature_weight=0.0, prediction_weight=0.0).losses(batch)
+    assert not any(path.startswith("distill") for path in none)
+
+
+def test_a_student_equal_to_its_teacher_has_nothing_left_to_learn_from_it() -> None:
+    method = make("direct").eval()
+    nn.init.constant_(method.detector.head.get_parameter("regressor.output.bias"), 2.0)  # no empty segments
+    batch = batch_of()
+    with torch.no_grad():
+        [features] = method.detector.branch_features(batch.cues, batch.mask)
+        same = TeacherView(features, method.detector.predict_from([features], batch.mask))
+        losses = method.losses(Batch(batch.videos, batch.cues, batch.mask, batch.targets, same))
+    for name in ("distill/feature", "distill/class", "distill/offset"):
+        assert losses[name].item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_the_feature_loss_is_the_mean_square_over_real_steps() -> None:
+    method = make("direct", feature_weight=1.0)
+    batch = batch_of()
+    [features] = method.detector.branch_features(batch.cues, batch.mask)
+    garbage = torch.where(batch.mask[:, None], features.detach() + 3.0, torch.full_like(features, 1e6))
+    assert batch.teacher is not None
+    view = TeacherView(garbage, batch.teacher.predictions)
+    losses = method.losses(Batch(batch.videos, batch.cues, batch.mask, batch.targets, view))
+    assert losses["distill/feature"].item() == pytest.approx(9.0, rel=1e-5)
+
+
+def test_the_normaliser_moves_once_per_step_by_the_positives_of_the_joint_head() -> None:
+    for name, cues in (("supervised", ("rgb", "flow")), ("direct", ("rgb",)), ("decomposed", ("rgb",))):
+        method, batch = make(name, cues), batch_of()
+        with torch.no_grad():
+            predictions = copy.deepcopy(method.detector)(batch.cues, batch.mask)
+            head = method.detector.head
+            positives = head.num_positives(head.assign(predictions, batch.targets))
+            method.losses(batch)
+        assert positives > 1
+        assert float(method.normaliser.mean) == pytest.approx(0.9 * 10 + 0.1 * positives)
+
+
+@pytest.mark.parametrize("name", ["direct", "decomposed"])
+def test_a_distilling_method_reads_rgb_and_nothing_else(name: str) -> None:
+    assert set(METHODS[name].branches(("rgb",))) == {"rgb"}
+    with pytest.raises(TrainingError, match="reads rgb alone"):
+        METHODS[name].branches(("rgb", "flow"))
+
+
+def test_each_branch_of_a_two_stream_detector_is_taught_by_truth_through_its_own_cue() -> None:
+    method = make("supervised", ("rgb", "flow"))
+    first, second = method.detector.projections
+    losses = method.losses(batch_of())
+    assert reached(sums(losses, "appearance"), first) and not reached(sums(losses, "appearance"), second)
+    assert reached(sums(losses, "motion"), second) and not reached(sums(losses, "motion"), first)
+    assert set(make("supervised", ("rgb", "flow"), branch_weight=0.0).losses(batch_of())) == {
+        "joint/class",
+        "joint/offset",
+    }
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_padding_a_batch_further_changes_no_loss(name: str) -> None:
+    method, batch = make(name).eval(), batch_of()
+    wider = Batch(
+        batch.videos,
+        {cue: nn.functional.pad(x, (0, 8)) for cue, x in batch.cues.items()},
+        nn.functional.pad(batch.mask, (0, 8)),
+        batch.targets,
+        None,
+    )
+    assert batch.teacher is not None
+    predictions = method.detector.head.stack(
+        [{k: v[i : i + 1] for k, v in batch.teacher.predictions.items()} for i in range(2)], STEPS + 8
+    )
+    wider = Batch(
+        wider.videos, wider.cues, wider.mask, wider.targets,
+        TeacherView(nn.functional.pad(batch.teacher.features, (0, 8)), predictions),
+    )  # fmt: skip
+    state = copy.deepcopy(method.state_dict())
+    here = method.losses(batch)
+    method.load_state_dict(state)
+    there = method.losses(wider)
+    for path in here:
+        assert there[path].item() == pytest.approx(here[path].item(), rel=1e-4, abs=1e-5), path
