@@ -31,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     except WorldError as error:
         print(f"WorldError: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{error}: nothing is half-written; mend it and repeat the command", file=sys.stderr)
+        return 74
     except KeyboardInterrupt:
         print("interrupted: repeat the command to render the rest", file=sys.stderr)
         return 75

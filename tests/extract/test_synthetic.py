@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluate.annotations import read_annotations
 from extract.synthetic import main
 from extract.world import film, folder
 from extract.world.scene import render
 from extract.world.untrimmed import CLASSES, FPS
 from extract.world.worlds import PRESETS
+from flow.video import probe, read_frames
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +162,35 @@ def test_annotations_of_someone_else_are_not_overwritten(tmp_path: Path, capsys:
         assert main(["--out", str(tmp_path), "--preset", "tiny"]) == 2
         assert "was not written by this command" in capsys.readouterr().err
         assert (tmp_path / "annotations.json").read_text() == theirs
+
+
+def test_a_full_disk_ends_the_run_with_a_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder, "render_video", full)
+    assert main(["--out", str(tmp_path / "world"), "--preset", "tiny"]) == 74
+    assert "No space left on device" in capsys.readouterr().err
+    assert not (tmp_path / "world/annotations.json").exists()
+
+
+def test_the_examiner_reads_the_annotations_without_a_complaint(tiny: Path) -> None:
+    annotations = read_annotations(tiny / "annotations.json")
+    assert annotations.subsets == ("Training", "Test")
+    story = PRESETS["tiny"].story("training_0001")
+    video = annotations.videos["training_0001"]
+    np.testing.assert_allclose(video.segments * FPS, [(i.start, i.stop) for i in story.instances], atol=1e-4)
+    assert [annotations.classes[i] for i in video.labels] == [CLASSES[i.label].name for i in story.instances]
+
+
+def test_the_videos_have_as_many_frames_as_they_say_at_the_times_they_say(tiny: Path) -> None:
+    path = tiny / "videos/test_0000.mp4"
+    frames = list(read_frames(path))
+    expected = PRESETS["tiny"].story("test_0000").scene.num_frames
+    assert len(frames) == expected == probe(path).num_frames_header
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(expected) / FPS, atol=1e-3)
 
 
 @pytest.mark.parametrize("options", [["--seed", "-1"], ["--bias", "1.5"]])
