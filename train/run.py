@@ -8,6 +8,7 @@
 methods   supervised   ground truth; reads --cues rgb, flow, gradient, or two of them ("rgb,flow": two-stream)
           direct       one RGB branch, whose features and predictions mimic the teacher's
           decomposed   two RGB branches: ground truth teaches appearance, the teacher motion; fused for detection
+          augmented_rgb  one RGB branch, held to how the teacher's steps, channels and changes relate
 
 The run folder holds config.json, log.csv, TensorBoard events, last.pt to go on from, and detector.pt to detect with.
 Ctrl-C keeps last.pt and exits with 75; the same command with --resume goes on, bit for bit on a CPU.

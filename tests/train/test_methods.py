@@ -68,13 +68,15 @@ def sums(losses: dict[str, Tensor], *prefixes: str) -> Tensor:
         ("supervised", ("rgb", "flow"), ["appearance", "joint", "motion"]),
         ("direct", ("rgb",), ["distill", "joint"]),
         ("decomposed", ("rgb",), ["appearance", "distill", "joint"]),
+        ("augmented_rgb", ("rgb",), ["distill", "joint"]),
     ],
 )
 def test_loss_names_are_paths(name: str, cues: tuple[str, ...], expected: list[str]) -> None:
     losses = make(name, cues).losses(batch_of())
     assert sorted({path.split("/")[0] for path in losses}) == expected
     terms = {path.split("/")[1] for path in losses}
-    assert terms == ({"class", "offset", "feature"} if "distill" in expected else {"class", "offset"})
+    more = {"supervised": set(), "augmented_rgb": {"atomic", "relation", "boundary"}}.get(name, {"feature"})
+    assert terms == {"class", "offset"} | more
     assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())
 
 
@@ -177,11 +179,19 @@ def test_the_normaliser_moves_once_per_step_by_the_positives_of_the_joint_head()
         assert float(method.normaliser.mean) == pytest.approx(0.9 * 10 + 0.1 * positives)
 
 
-@pytest.mark.parametrize("name", ["direct", "decomposed"])
+@pytest.mark.parametrize("name", ["direct", "decomposed", "augmented_rgb"])
 def test_a_distilling_method_reads_rgb_and_nothing_else(name: str) -> None:
     assert set(METHODS[name].branches(("rgb",))) == {"rgb"}
     with pytest.raises(TrainingError, match="reads rgb alone"):
         METHODS[name].branches(("rgb", "flow"))
+
+
+def test_augmented_rgb_is_held_to_the_teacher_by_its_features_and_not_by_its_head() -> None:
+    method = make("augmented_rgb")
+    losses = method.losses(batch_of())
+    for name in ("distill/atomic", "distill/relation", "distill/boundary"):
+        assert reached(losses[name], method.detector.projections)
+        assert not reached(losses[name], method.detector.head)
 
 
 def test_each_branch_of_a_two_stream_detector_is_taught_by_truth_through_its_own_cue() -> None:

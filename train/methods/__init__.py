@@ -1,5 +1,6 @@
 """The training methods by name."""
 
+from train.methods.augmented_rgb import AugmentedRGB
 from train.methods.base import Method
 from train.methods.decomposed import Decomposed
 from train.methods.direct import Direct
@@ -9,4 +10,5 @@ METHODS: dict[str, type[Method]] = {
     "supervised": Supervised,
     "direct": Direct,
     "decomposed": Decomposed,
+    "augmented_rgb": AugmentedRGB,
 }
