@@ -1,33 +1,14 @@
-"""Published I3D checkpoints: three layouts of names in, ours out, strictly.
+"""Checkpoints: files of weights, loaded strictly and without running any code that they might hold."""
 
-| layout | first convolution | batch norm | branches |
-|---|---|---|---|
-| piergiaj (`rgb_imagenet.pt`), also inside AFSD's as `_model.` | `Conv3d_1a_7x7` | `bn` | `b1a`, `b1b` |
-| hassony2 (`model_rgb.pth`) | `conv3d_1a_7x7` | `batch3d` | `branch_1.0`, `branch_1.1` |
-| video_features (`i3d_rgb.pt`) | as hassony2 | as hassony2 | as hassony2 |
-
-Our names are the first layout's. Every tensor must find its place and have its shape; only the classifier is left out,
-and `num_batches_tracked`, which old files lack, is neither needed nor used.
-"""
-
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
+COUNTER = "num_batches_tracked"
 PREFIXES = ("module.", "backbone._model.", "_model.")
-CLASSIFIERS = ("logits.", "conv3d_0c_1x1.")
-BRANCHES = {
-    "branch_0": "b0",
-    "branch_1.0": "b1a",
-    "branch_1.1": "b1b",
-    "branch_2.0": "b2a",
-    "branch_2.1": "b2b",
-    "branch_3.1": "b3b",
-}
 
 
 class WeightsError(Exception):
@@ -59,28 +40,15 @@ def _unwrapped(name: str) -> str:
     return name
 
 
-def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of an I3D in our layout, classifier and batch counters left out."""
-    renamed = {}
-    for name, tensor in state.items():
-        if name.startswith(CLASSIFIERS) or name.endswith("num_batches_tracked"):
-            continue
-        renamed[_our_name(name)] = tensor
-    return renamed
+def load_strictly(
+    network: nn.Module, path: Path, our_names: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
+) -> None:
+    """Loads a checkpoint; WeightsError names everything that is missing, left over or of another shape.
 
-
-def _our_name(name: str) -> str:
-    if name.startswith(("conv3d_", "mixed_")):  # hassony2, video_features
-        name = name[0].upper() + name[1:]
-        name = re.sub(r"branch_\d(\.\d)?", lambda match: BRANCHES.get(match[0], match[0]), name)
-        name = name.replace(".batch3d.", ".bn.")
-    return name
-
-
-def load_i3d(network: nn.Module, path: Path) -> None:
-    """Loads a published checkpoint; WeightsError names everything that is missing, left over or of another shape."""
-    given = our_names(read_state(path))
-    wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    `num_batches_tracked`, which files of PyTorch 0.3 lack, is neither needed nor used.
+    """
+    given = {name: tensor for name, tensor in our_names(read_state(path)).items() if not name.endswith(COUNTER)}
+    wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
     problems = [
         *_listed("missing", sorted(wanted.keys() - given.keys())),
         *_listed("unexpected", sorted(given.keys() - wanted.keys())),
@@ -95,8 +63,8 @@ def load_i3d(network: nn.Module, path: Path) -> None:
     ]
     if problems:
         raise WeightsError(
-            f"{path}: does not fit this I3D: {'; '.join(problems)}. Expected the layout of piergiaj, hassony2 or "
-            "video_features, and weights of this cue: RGB has 3 input channels, flow 2"
+            f"{path}: does not fit {type(network).__name__}: {'; '.join(problems)}. Expected weights of this backbone "
+            "and this cue (RGB and gradients have 3 input channels, flow 2)"
         )
     counters = {name: tensor for name, tensor in network.state_dict().items() if name not in wanted}
     network.load_state_dict({**given, **counters}, strict=True)

@@ -1,12 +1,16 @@
 """Backbone: the one interface of the networks that turn a clip of one cue into a vector."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+import extract.weights
+from extract.checkpoints import load_strictly
 from flow.geometry import Geometry
 
 FLOW_BOUND = 20.0  # pixels; flow is stored clipped to it
@@ -40,6 +44,21 @@ class Backbone(nn.Module, ABC):
         if self.cue == "rgb":
             return x * (2 / 255) - 1
         return x / (FLOW_BOUND if self.cue == "flow" else 255.0)
+
+    @classmethod
+    def shipped_weights(cls, cue: str) -> Path | None:
+        """The weights that come with the package; None if there are none for this network and cue."""
+        path = Path(extract.weights.__file__).parent / f"{cls.name}_{cue}.pt"
+        return path if path.exists() else None
+
+    def load(self, path: Path) -> None:
+        """Loads a checkpoint; WeightsError unless every tensor finds its place."""
+        load_strictly(self, path, self.our_names)
+
+    @staticmethod
+    def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a published checkpoint by our names."""
+        return dict(state)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -3,9 +3,20 @@
 Source: Carreira and Zisserman, CVPR 2017, arXiv:1705.07750, with the padding and normalisation of its published code:
 TensorFlow's SAME padding, decided from the size that arrives, and batch normalisation with eps 1e-3. The feature is
 the average of the last map, before dropout and the classifier, which we leave out.
+
+Published weights come in three layouts of names; ours are the first's:
+
+| layout | first convolution | batch norm | branches |
+|---|---|---|---|
+| piergiaj (`rgb_imagenet.pt`), also inside AFSD's as `_model.` | `Conv3d_1a_7x7` | `bn` | `b1a`, `b1b` |
+| hassony2 (`model_rgb.pth`) | `conv3d_1a_7x7` | `batch3d` | `branch_1.0`, `branch_1.1` |
+| video_features (`i3d_rgb.pt`) | as hassony2 | as hassony2 | as hassony2 |
+
+video_features runs its weights, which are the same, with eps 1e-5 and a fixed padding; we keep to the source.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +36,15 @@ MIXED: dict[str, tuple[int, int, int, int, int, int]] = {
     "Mixed_4f": (256, 160, 320, 32, 128, 128),
     "Mixed_5b": (256, 160, 320, 32, 128, 128),
     "Mixed_5c": (384, 192, 384, 48, 128, 128),
+}
+CLASSIFIERS = ("logits.", "conv3d_0c_1x1.")
+BRANCHES = {
+    "branch_0": "b0",
+    "branch_1.0": "b1a",
+    "branch_1.1": "b1b",
+    "branch_2.0": "b2a",
+    "branch_2.1": "b2b",
+    "branch_3.1": "b3b",
 }
 
 
@@ -111,6 +131,11 @@ class I3D(Backbone):
             if isinstance(layer, nn.Conv3d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
 
+    @staticmethod
+    def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Any of the three layouts, in ours; the classifier is left out."""
+        return {_our_name(name): tensor for name, tensor in state.items() if not name.startswith(CLASSIFIERS)}
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, T, 224, 224), T at least 9 -> (B, 1024); T above 16 is averaged over time."""
         if x.shape[2] < 9:
@@ -119,3 +144,11 @@ class I3D(Backbone):
             x = layer(x)
         pooled = F.avg_pool3d(x.float(), (2, 7, 7), stride=1)  # float: no bfloat16 kernel on the CPU
         return pooled.mean(dim=(2, 3, 4))
+
+
+def _our_name(name: str) -> str:
+    if name.startswith(("conv3d_", "mixed_")):  # hassony2, video_features
+        name = name[0].upper() + name[1:]
+        name = re.sub(r"branch_\d(\.\d)?", lambda match: BRANCHES.get(match[0], match[0]), name)
+        name = name.replace(".batch3d.", ".bn.")
+    return name

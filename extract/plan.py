@@ -1,0 +1,137 @@
+"""From a command line to jobs: what rgb and motion have in common."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import flow.store
+from extract.backbones import BACKBONES, PRECISIONS, build_backbone, weights_sha256
+from extract.settings import Settings, SettingsError, describe_motion
+from features import jobs
+from features.store import StoreError, is_done
+from flow.parameters import choose_parameters
+from flow.store import BOUND
+from flow.video import DECODERS, MIN_DECODED, VideoError, list_videos, probe
+
+TASK = "extract.tasks:extract_video"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every extraction has."""
+    parser.add_argument(
+        "--videos", nargs="+", required=True, metavar="PATH", help="files, folders, globs or .txt lists of paths"
+    )
+    parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
+    parser.add_argument("--backbone", choices=sorted(BACKBONES), default=Settings.backbone)
+    parser.add_argument("--weights", type=Path, help="checkpoint; default: what ships with the backbone, else random")
+    parser.add_argument("--window", type=int, default=Settings.window, help="frames seen by one clip")
+    parser.add_argument("--stride", type=int, default=Settings.stride, help="frames between the starts of clips")
+    parser.add_argument("--batch", type=int, default=Settings.batch, help="clips embedded at a time")
+    parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--decoder", choices=["auto", *DECODERS], default="auto")
+    parser.add_argument(
+        "--min-decoded",
+        type=float,
+        default=MIN_DECODED,
+        help="share of the frames promised by a file that must decode; the video then ends where decoding stopped",
+    )
+    jobs.add_arguments(parser)
+
+
+def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
+    """The settings of a command line; loads the weights once, so that a wrong file is refused before any work."""
+    names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded")
+    settings = Settings(cue, device=choose_device(args.device), **{name: getattr(args, name) for name in names}, **more)
+    backbone = build_backbone(settings.backbone, cue, settings.weights)
+    if settings.weights is not None:
+        settings = replace(settings, weights=settings.weights.absolute())
+    return replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
+
+
+def choose_device(asked: str) -> str:
+    """auto: CUDA where there is any."""
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("--device cuda: PyTorch sees no CUDA device here. Use --device cpu")
+    return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def computed_motion(preset: str) -> str:
+    """The identity of flow that is computed on the fly."""
+    return describe_motion(asdict(choose_parameters(preset, {})), BOUND, "u8")
+
+
+def stored_motion(path: Path, videos: list[str]) -> str:
+    """The identity of the flow in a store; StoreError if the videos there were not all made in one way."""
+    store = flow.store.open(path)
+    made: dict[str, str] = {}
+    for video in videos:
+        if video in store.videos:
+            attributes = store.attributes(video)
+            parameters = json.loads(attributes["parameters"])
+            made.setdefault(describe_motion(parameters, float(attributes["bound"]), attributes["codec"]), video)
+    if len(made) > 1:
+        raise StoreError(
+            f"{path}: flow of {' and '.join(list(made.values())[:2])} was made in different ways. Repeat flow.tvl1 "
+            "on all videos with one set of parameters"
+        )
+    return next(iter(made), "")
+
+
+def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Report:
+    """Extracts what is not there yet; a video that cannot even be opened is a failure among the others."""
+    store: Path = args.features
+    work, failures = [], []
+    for video, path in list_videos(args.videos).items():
+        try:
+            info = probe(path, decoder=settings.decoder)
+            _check_flow(settings, video, info.sha256)
+        except (VideoError, StoreError) as error:
+            failures.append({"video": video, "cause": type(error).__name__, "message": str(error)})
+            continue
+        payload = {
+            "video": video,
+            "path": str(path.absolute()),
+            "store": str(store.absolute()),
+            "sha256": info.sha256,
+            "settings": settings.to_json(),
+        }
+        work.append(jobs.Job(key=video, task=TASK, payload=payload, weight=info.num_frames))
+    return jobs.run(
+        work,
+        command=command,
+        report_path=store.with_suffix(".reports") / f"{command}.json",
+        store=store,
+        done=lambda job: is_done(store, job.key, settings.cue, settings.fingerprint(job.payload["sha256"])),
+        failures=failures,
+        device=settings.device,
+        **jobs.options(args),
+    )
+
+
+def _check_flow(settings: Settings, video: str, sha256: str) -> None:
+    """Whether the flow store, if one is given, holds this very video in the backbone's geometry."""
+    if settings.flow_store is None:
+        return
+    attributes = flow.store.open(settings.flow_store).attributes(video)
+    geometry = BACKBONES[settings.backbone].geometry.name
+    if attributes["geometry"] != geometry:
+        raise StoreError(
+            f"{settings.flow_store}: flow of {video} is {attributes['geometry']}, {settings.backbone} needs "
+            f"{geometry}. Compute it with flow.tvl1 in that geometry, or leave --flow out"
+        )
+    if attributes["video_sha256"] != sha256:
+        raise StoreError(
+            f"{settings.flow_store}: flow of {video} comes from another file of that name. Repeat flow.tvl1 on it"
+        )
+
+
+def explain(error: Exception) -> int:
+    """Tells an error of ours to the user; the exit code of a command that could not begin."""
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return 2

@@ -1,0 +1,88 @@
+"""Views: what each cue shows of two neighbouring frames, always through the same geometry."""
+
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+import flow.store
+from features.stopwatch import Stopwatch
+from flow.geometry import Geometry
+from flow.gradient import temporal_gradient
+from flow.solver import make_solver
+from flow.store import dequantise, quantise
+from flow.video import Frame, VideoError
+
+BLOCK = 64  # pairs read from a flow store at a time
+
+
+class View(Protocol):
+    """Shows frames `previous` and `frame`, both resized but not cropped, as (crop, crop, channels)."""
+
+    def __call__(self, previous: Frame, frame: Frame) -> np.ndarray: ...
+
+
+class RgbView:
+    """The first of the two frames."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+
+    def __call__(self, previous: Frame, frame: Frame) -> np.ndarray:
+        return self.geometry.crop_center(previous.rgb)
+
+
+class GradientView:
+    """Their difference, int16."""
+
+    def __init__(self, geometry: Geometry, watch: Stopwatch) -> None:
+        self.geometry, self.watch = geometry, watch
+
+    def __call__(self, previous: Frame, frame: Frame) -> np.ndarray:
+        with self.watch("gradient"):
+            return temporal_gradient(self.geometry.crop_center(previous.rgb), self.geometry.crop_center(frame.rgb))
+
+
+class FlowView:
+    """TV-L1 between the whole resized frames in pixels, rounded as a flow store rounds it."""
+
+    def __init__(self, geometry: Geometry, watch: Stopwatch, backend: str = "auto", preset: str = "compat") -> None:
+        self.geometry, self.watch = geometry, watch
+        self.solve = make_solver(backend, preset)
+        self.gray: tuple[int, np.ndarray] | None = None  # of the frame seen last, by its index
+
+    def __call__(self, previous: Frame, frame: Frame) -> np.ndarray:
+        with self.watch("flow"):
+            before = self.gray[1] if self.gray and self.gray[0] == previous.index else _gray(previous)
+            after = _gray(frame)
+            self.gray = (frame.index, after)
+            return dequantise(quantise(self.geometry.crop_center(self.solve(before, after))))
+
+
+class StoredFlowView:
+    """The same flow, computed before by flow.tvl1 and read from its store."""
+
+    def __init__(self, watch: Stopwatch, path: Path, video: str) -> None:
+        self.watch, self.path, self.video = watch, path, video
+        self.store = flow.store.open(path)
+        self.num_pairs = self.store.num_pairs(video)
+        self.first = 0
+        self.block = np.zeros((0, 2, 1, 1), np.float32)
+
+    def __call__(self, previous: Frame, frame: Frame) -> np.ndarray:
+        with self.watch("read"):
+            pair = previous.index
+            if pair >= self.num_pairs:
+                raise VideoError(
+                    f"{self.video}: {self.path} holds flow of {self.num_pairs} frame pairs, the video has more. "
+                    "Repeat flow.tvl1 on this video"
+                )
+            if not self.first <= pair < self.first + len(self.block):
+                self.first = pair
+                self.block = self.store.read_pixels(self.video, pair, min(pair + BLOCK, self.num_pairs))
+            return np.moveaxis(self.block[pair - self.first], 0, -1)
+
+
+def _gray(frame: Frame) -> np.ndarray:
+    return cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
