@@ -1,0 +1,355 @@
+"""The ActionFormer head: padding, points, targets, losses, decoding, cached predictions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from detect.detector import Detector, DetectorConfig
+from detect.heads import HEADS
+from detect.heads.actionformer import ActionFormer, ActionFormerConfig
+from detect.heads.base import Predictions, Targets
+
+SMALL = ActionFormerConfig(width=16, levels=4, window=5)
+
+
+def head(config: ActionFormerConfig = SMALL, num_classes: int = 3, in_channels: int = 16) -> ActionFormer:
+    """A head in evaluation mode whose every parameter matters: random, drop-path scales 1."""
+    torch.manual_seed(0)
+    model = ActionFormer(in_channels, num_classes, config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("_path.scale"):
+                parameter.fill_(1.0)
+            elif parameter.ndim == 1:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def empty_predictions(model: ActionFormer, steps: int) -> Predictions:
+    """Predictions of one sample of so many steps, all valid, with nothing seen."""
+    points = len(model.points(steps)[0])
+    return {
+        "logits": torch.full((1, points, model.num_classes), -20.0),
+        "offsets": torch.zeros(1, points, 2),
+        "valid": torch.ones(1, points, dtype=torch.bool),
+    }
+
+
+def targets(*rows: tuple[float, float, int]) -> Targets:
+    return Targets(torch.tensor([row[:2] for row in rows]).reshape(-1, 2), torch.tensor([r[2] for r in rows]).long())
+
+
+# ---- the network
+
+
+def test_the_published_size_has_the_published_number_of_parameters() -> None:
+    for dims, total, decayed in ((2048, 29_251_612, 29_164_032), (1024, 27_678_748, None)):
+        config = DetectorConfig(classes=tuple(f"class {i}" for i in range(20)), feature_dims={"rgb": dims})
+        parameters = list(Detector(config).parameters())
+        assert sum(p.numel() for p in parameters) == total
+        if decayed:  # matrices decay, vectors (biases, LayerNorms, scales) don't: 87,580 numbers
+            assert sum(p.numel() for p in parameters if p.ndim > 1) == decayed
+
+
+def test_a_sequence_of_2304_steps_has_4536_points() -> None:
+    at, strides, ranges = ActionFormer(16, 3, ActionFormerConfig(width=16)).points(2304)
+    assert len(at) == 4536
+    assert at[:3].tolist() == [0, 1, 2] and at[2304:2307].tolist() == [0, 2, 4]
+    assert strides[-1] == 32 and at[-1] == 71 * 32
+    assert ranges[0].tolist() == [0, 4] and ranges[2304].tolist() == [4, 8] and ranges[-1].tolist() == [64, 1e4]
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 61, 200])
+def test_padding_on_the_right_changes_nothing_on_real_steps(length: int) -> None:
+    model = head()
+    features = torch.randn(1, 16, length)
+    alone = model(features, torch.ones(1, length, dtype=torch.bool))
+    for padding in (1, 8, 150):
+        padded = torch.nn.functional.pad(features, (0, padding), value=50.0)
+        mask = torch.arange(length + padding)[None] < length
+        both = model(padded, mask)
+        assert both["valid"].sum() == alone["valid"].sum() == sum(-(-length // 2**level) for level in range(4))
+        for name in ("logits", "offsets"):
+            assert (both[name][both["valid"]] - alone[name][alone["valid"]]).abs().max() < 1e-5
+
+
+def test_padded_steps_pass_no_gradient_and_no_nan() -> None:
+    model = head().train()
+    features = torch.randn(2, 16, 150, requires_grad=True)
+    mask = torch.arange(150)[None] < torch.tensor([[150], [3]])
+    predictions = model(features, mask)
+    sum(value.sum() for value in (predictions["logits"], predictions["offsets"])).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert features.grad is not None and torch.isfinite(features.grad).all()
+    assert (features.grad.abs().sum(1) > 0)[mask].all() and (features.grad.abs().sum(1) == 0)[~mask].all()
+
+
+def test_batching_a_video_with_others_changes_nothing() -> None:
+    model = head()
+    features, mask = torch.randn(3, 16, 40), torch.arange(40)[None] < torch.tensor([[40], [17], [30]])
+    together = model(features, mask)
+    for i in range(3):
+        alone = model(features[i : i + 1], mask[i : i + 1])
+        assert torch.allclose(together["logits"][i], alone["logits"][0], atol=1e-5)
+
+
+def test_a_step_is_seen_as_far_as_windows_and_convolutions_reach_and_no_farther() -> None:
+    """One level, one stem block of window 5, two towers of 3: 1 (depth-wise) + 2 (window) + 3 (towers) steps."""
+    model = head(ActionFormerConfig(width=16, levels=1, window=5, stem=1))
+    features, mask = torch.randn(1, 16, 40), torch.ones(1, 40, dtype=torch.bool)
+    changed = features.clone()
+    changed[:, :, 20] = torch.randn(16)  # adding a constant would do nothing: LayerNorms take it out
+    moved = (model(features, mask)["logits"] - model(changed, mask)["logits"]).abs().sum(2)[0] > 1e-6
+    assert moved.nonzero()[:, 0].tolist() == list(range(20 - 6, 20 + 7))
+
+
+def test_every_class_is_unlikely_before_training() -> None:
+    model = ActionFormer(16, 3, SMALL).eval()
+    scores = model(torch.randn(2, 16, 32), torch.ones(2, 32, dtype=torch.bool))["logits"].sigmoid()
+    assert model.classifier.output.bias is not None
+    assert model.classifier.output.bias[0].item() == pytest.approx(-math.log(99))
+    assert scores.mean() < 0.1
+
+
+def test_a_joint_head_on_wider_features_brings_them_to_its_width() -> None:
+    model = head(in_channels=32)
+    predictions = model(torch.randn(1, 32, 16), torch.ones(1, 16, dtype=torch.bool))
+    assert predictions["logits"].shape == (1, 16 + 8 + 4 + 2, 3)
+
+
+# ---- targets
+
+
+def oracle(model: ActionFormer, steps: int, target: Targets) -> tuple[np.ndarray, np.ndarray]:
+    """Point by point and segment by segment, as the specification reads: classes (N, C), offsets (N, 2)."""
+    at, strides, ranges = (values.tolist() for values in model.points(steps))
+    classes, offsets = np.zeros((len(at), model.num_classes)), np.zeros((len(at), 2))
+    for n, (t, stride, (low, high)) in enumerate(zip(at, strides, ranges, strict=True)):
+        fitting = []
+        for (a, b), label in zip(target.segments.tolist(), target.labels.tolist(), strict=True):
+            middle = (a + b) / 2
+            inside = max(a, middle - 1.5 * stride) < t < min(b, middle + 1.5 * stride)
+            if inside and low <= max(t - a, b - t) <= high:
+                fitting.append((b - a, a, b, label))
+        if fitting:
+            shortest = min(fit[0] for fit in fitting)
+            _, a, b, _ = next(fit for fit in fitting if fit[0] == shortest)
+            offsets[n] = (t - a) / stride, (b - t) / stride
+            for length, _, _, label in fitting:
+                if length <= shortest + 1e-3:
+                    classes[n, label] = 1
+    return classes, offsets
+
+
+def random_targets(rng: np.random.Generator) -> Targets:
+    """None to twelve segments, some in duplicate with another label, some beyond the ends; in eighths."""
+    count = int(rng.integers(0, 12))
+    start = np.round(rng.uniform(-20, 70, count) * 8) / 8
+    length = np.round(rng.gamma(1.5, 8, count) * 8 + 1) / 8
+    rows = [(s, s + n, int(rng.integers(3))) for s, n in zip(start, length, strict=True)]
+    rows += [(*row[:2], int(rng.integers(3))) for row in rows if rng.random() < 0.3]
+    return targets(*rows)
+
+
+def test_targets_are_those_of_a_brute_force_search() -> None:
+    model, rng = head(ActionFormerConfig(width=16, levels=5)), np.random.default_rng(0)
+    positives = 0
+    for _ in range(25):
+        batch = [random_targets(rng) for _ in range(4)]  # 100 samples, four at a time
+        predictions = {k: v.expand(4, *v.shape[1:]) for k, v in empty_predictions(model, 64).items()}
+        assignment = model.assign(predictions, batch)
+        for i, target in enumerate(batch):
+            classes, offsets = oracle(model, 64, target)
+            np.testing.assert_array_equal(assignment["classes"][i].numpy(), classes)
+            np.testing.assert_array_equal(assignment["positive"][i].numpy(), classes.sum(1) > 0)
+            np.testing.assert_allclose(assignment["offsets"][i].numpy(), offsets, atol=1e-6)
+            positives += int(classes.any(1).sum())
+        assert model.num_positives(assignment) == assignment["positive"].sum()
+    assert positives > 1000
+
+
+def test_two_labels_of_one_segment_are_both_learnt() -> None:
+    model = head()
+    assignment = model.assign(empty_predictions(model, 32), [targets((10, 13, 0), (10, 13, 2))])
+    assert assignment["classes"][0, 11].tolist() == [1, 0, 1]
+    assert assignment["offsets"][0, 11].tolist() == [1, 2]
+
+
+def test_a_short_action_inside_a_long_one_wins() -> None:
+    model = head(ActionFormerConfig(width=16, levels=1))
+    assignment = model.assign(empty_predictions(model, 32), [targets((0, 24, 0), (10, 14, 1))])
+    assert assignment["classes"][0, 12].tolist() == [0, 1, 0]
+
+
+def test_steps_under_the_mask_are_never_positive() -> None:
+    model = head()
+    predictions = empty_predictions(model, 32)
+    predictions["valid"][:, 11] = False
+    assert not model.assign(predictions, [targets((10, 13, 0))])["positive"][0, 11]
+
+
+# ---- losses
+
+
+def test_losses_of_one_point_are_what_paper_and_pencil_give() -> None:
+    """One positive with logit 0 on its class: .25 · .5² · ln 2. Offsets half of the target's: IoU 1/2, same centre."""
+    model = head(num_classes=1)
+    predictions = empty_predictions(model, 8)
+    assignment = model.assign(predictions, [targets((1, 3, 0))])
+    assert assignment["positive"][0].nonzero()[:, 0].tolist() == [2]
+    predictions["logits"][0, 2] = 0
+    predictions["offsets"][0, 2] = 0.5
+    losses = model.loss(predictions, assignment, normaliser=2.0)
+    assert losses["class"].item() == pytest.approx(0.25 * 0.25 * math.log(2) / 2, abs=1e-6)
+    assert losses["offset"].item() == pytest.approx(0.5 / 2, abs=1e-6)
+
+
+def test_a_video_of_background_still_teaches_where_nothing_is() -> None:
+    model = head()
+    features, mask = torch.randn(1, 16, 32), torch.ones(1, 32, dtype=torch.bool)
+    predictions = model(features, mask)
+    losses = model.loss(predictions, model.assign(predictions, [targets()]), normaliser=1.0)
+    assert losses["class"] > 0 and losses["offset"] == 0
+    sum(losses.values()).backward()
+    assert model.classifier.output.weight.grad is not None
+
+
+def test_losses_ignore_what_padded_points_say() -> None:
+    model = head()
+    predictions = empty_predictions(model, 32)
+    assignment = model.assign(predictions, [targets((10, 13, 0))])
+    before = model.loss(predictions, assignment, 1.0)
+    predictions["valid"][:, 0] = False
+    predictions["logits"][:, 0] = 9.0
+    after = model.loss(predictions, assignment, 1.0)
+    assert after["class"].item() == pytest.approx(before["class"].item(), abs=1e-5)
+
+
+def test_label_smoothing_lowers_positives_and_raises_negatives() -> None:
+    smooth = head(ActionFormerConfig(width=16, levels=4, window=5, label_smoothing=0.1))
+    predictions = {**empty_predictions(smooth, 8), "logits": torch.zeros(1, 15, 3)}
+    assignment = {
+        "classes": torch.zeros(1, 15, 3),
+        "offsets": torch.zeros(1, 15, 2),
+        "positive": torch.zeros(1, 15).bool(),
+    }
+    target = 0.1 / 4
+    expected = 45 * math.log(2) * 0.25 * (0.25 * target + 0.75 * (1 - target))
+    assert smooth.loss(predictions, assignment, 1.0)["class"].item() == pytest.approx(expected, rel=1e-5)
+
+
+# ---- distillation
+
+
+def test_a_student_that_agrees_with_its_teacher_has_nothing_to_learn() -> None:
+    model = head()
+    predictions = model(torch.randn(2, 16, 40), torch.arange(40)[None] < torch.tensor([[40], [25]]))
+    predictions["offsets"] = predictions["offsets"] + 0.1  # two empty segments have no IoU
+    losses = model.distill(predictions, predictions)
+    assert losses["class"] == 0 and losses["offset"].abs() < 1e-6
+
+
+def test_distillation_listens_to_a_sure_teacher_only() -> None:
+    """Offsets half as long as the teacher's: 1 - IoU = 1/2 wherever it is sure, next to nothing elsewhere."""
+    model = head()
+    teacher, student = empty_predictions(model, 8), empty_predictions(model, 8)
+    teacher["offsets"] += 2.0
+    student["offsets"] += 1.0
+    assert model.distill(student, teacher)["offset"] < 1e-6
+    teacher["logits"][0, 3, 1] = 20.0
+    losses = model.distill(student, teacher)
+    assert losses["offset"].item() == pytest.approx(0.5, abs=1e-4)
+    assert losses["class"].item() == pytest.approx(20.0, abs=0.01)  # |0 - 1| · KL = -log σ(-20)
+
+
+def test_distillation_skips_padded_points_and_reaches_only_the_student() -> None:
+    model = head()
+    teacher, student = empty_predictions(model, 8), empty_predictions(model, 8)
+    teacher["logits"][0, 0] = 20.0
+    teacher["valid"][0, 0] = False
+    teacher["logits"].requires_grad_()
+    student["logits"].requires_grad_()
+    losses = model.distill(student, teacher)
+    assert losses["class"].item() == pytest.approx(0, abs=1e-6)
+    losses["class"].backward()
+    assert teacher["logits"].grad is None and student["logits"].grad is not None
+
+
+# ---- decoding
+
+
+def test_a_point_that_is_sure_becomes_one_segment() -> None:
+    """Level 1, third point: step 4; offsets (1.5, 2) strides of 2 steps: 4 - 3 to 4 + 4."""
+    model = head()
+    predictions = empty_predictions(model, 16)
+    predictions["logits"][0, 16 + 2, 1] = math.log(3)  # probability 3/4
+    predictions["offsets"][0, 16 + 2] = torch.tensor([1.5, 2.0])
+    [found] = model.decode(predictions)
+    assert found.segments.tolist() == [[1.0, 8.0]]
+    assert found.scores.tolist() == pytest.approx([0.75]) and found.labels.tolist() == [1]
+
+
+def test_padded_points_and_empty_segments_are_not_detected() -> None:
+    model = head()
+    predictions = empty_predictions(model, 16)
+    predictions["logits"][:] = 5.0
+    predictions["offsets"][:, 3] = 1.0
+    predictions["offsets"][:, 4] = 1.0
+    predictions["valid"][:, 4] = False
+    [found] = model.decode(predictions)
+    assert found.segments.tolist() == [[2.0, 4.0]] * 3 and sorted(found.labels.tolist()) == [0, 1, 2]
+
+
+def test_only_the_best_candidates_of_a_level_are_decoded() -> None:
+    model = head(ActionFormerConfig(width=16, levels=2, window=5, max_candidates=4))
+    predictions = empty_predictions(model, 8)
+    predictions["logits"][:] = torch.arange(12.0)[:, None].expand(12, 3) - 6
+    predictions["offsets"][:] = 1.0
+    [found] = model.decode(predictions)
+    assert len(found.scores) == 8
+    assert sorted({round(s, 4) for s in found.scores.tolist()}) == sorted(
+        {round(1 / (1 + math.exp(6 - k)), 4) for k in (6, 7, 10, 11)}
+    )
+
+
+# ---- cached predictions
+
+
+def test_cropped_and_stacked_predictions_lie_where_those_of_the_sample_would() -> None:
+    model = head()
+    whole = model(torch.randn(1, 16, 45), torch.ones(1, 45, dtype=torch.bool))
+    pieces = [model.crop(whole, 8, 30), model.crop(whole, 0, 45)]
+    batch = model.stack(pieces, 45)
+    sample = model(torch.randn(2, 16, 45), torch.arange(45)[None] < torch.tensor([[22], [45]]))
+    assert {name: value.shape for name, value in batch.items()} == {name: v.shape for name, v in sample.items()}
+    assert torch.equal(batch["valid"], sample["valid"])
+    assert torch.equal(batch["logits"][1], whole["logits"][0])
+    start_of_level_2 = 48 + 24  # 45 steps are padded to 48; the crop starts at step 8, point 2 of level 2
+    assert torch.equal(batch["logits"][0, start_of_level_2], whole["logits"][0, start_of_level_2 + 2])
+
+
+def test_a_crop_between_points_is_refused() -> None:
+    model = head()
+    with pytest.raises(ValueError, match="start 3 is not a multiple of the alignment 8"):
+        model.crop(empty_predictions(model, 32), 3, 20)
+
+
+# ---- configuration
+
+
+def test_impossible_settings_are_refused_at_birth() -> None:
+    for settings, message in (({"window": 8}, "odd"), ({"width": 10}, "multiple of heads"), ({"levels": 0}, "level")):
+        with pytest.raises(ValueError, match=message):
+            ActionFormerConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_a_window_for_each_level_survives_json() -> None:
+    assert ActionFormerConfig(levels=2, window=[7, 9]).windows == (7, 9)  # type: ignore[arg-type]
+
+
+def test_every_head_says_what_it_needs() -> None:
+    for name, kind in HEADS.items():
+        model = kind(16, 3, kind.Config(width=16))
+        assert model.in_channels == 16 and model.num_classes == 3 and model.alignment >= 1, name
