@@ -1,0 +1,63 @@
+"""Explain the errors of a run: what kinds they are, what mending each would give, which actions are hard.
+
+    python -m evaluate.diagnose --annotations demo/annotations.json --subset Test \\
+        --runs rgb=runs/rgb/detections.json decomposed=runs/decomposed/detections.json --json diagnosis.json
+
+Error kinds, sensitivity and misses are those of DETAD (Alwassel et al., ECCV 2018), averaged over the thresholds of
+--tiou. With two or more runs, the last is compared with the first: classes by what they gain, and how often the two
+agree. docs/diagnosis.md explains every number.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from evaluate.annotations import AnnotationError
+from evaluate.compare import class_gains, confident_agreement
+from evaluate.detections import DetectionError
+from evaluate.diagnosis import agreement_sentence, diagnose, gain_table
+from evaluate.protocols import ProtocolError
+from evaluate.runs import add_run_arguments, judged_runs, write_json
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluate.diagnose", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the numbers here as well")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        runs = judged_runs(args)
+        found = {run.name: diagnose(run.score) for run in runs}
+    except (AnnotationError, DetectionError, ProtocolError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    for run in runs:
+        for remark in run.score.remarks:
+            print(f"note: {run.name}: {remark}", file=sys.stderr)
+        print(f"{run.name}: average mAP {100 * run.score.result.average_mAP:.2f} %\n\n{found[run.name]}\n")
+    content: dict[str, object] = {"runs": {name: each.to_json() for name, each in found.items()}}
+    if len(runs) > 1:
+        first, last = runs[0], runs[-1]
+        gains = class_gains(first.score.result, last.score.result)
+        agreed, tiou = confident_agreement(first.score, last.score)
+        print(
+            gain_table(first.name, last.name, gains),
+            agreement_sentence(first.name, last.name, agreed, tiou),
+            sep="\n\n",
+        )
+        content["gains"] = [{**asdict(each), "gain": each.gain} for each in gains]
+        content["agreement"] = {**asdict(agreed), "tiou": tiou, "runs": [first.name, last.name]}
+    if args.json:
+        write_json(args.json, content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Several runs on one command line: their names, their files, judged alike.
+
+--annotations demo/annotations.json --subset Test --runs rgb=runs/rgb/detections.json decomposed=...
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluate.annotations import REPAIRS, read_annotations
+from evaluate.detections import DetectionError, read_detections
+from evaluate.protocols import PROTOCOLS, protocol_named
+from evaluate.scores import Score, judge
+
+
+@dataclass(frozen=True)
+class Run:
+    """One detection file under a short name, judged."""
+
+    name: str
+    score: Score
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is judged against what; the same for every command that reads several runs."""
+    parser.add_argument("--annotations", type=Path, required=True, help="the truth: an annotation JSON or folder")
+    parser.add_argument(
+        "--runs",
+        nargs="+",
+        required=True,
+        metavar="NAME=DETECTIONS",
+        help="results JSON files, each with a short name, in the order in which they are shown",
+    )
+    parser.add_argument("--subset", help="which videos; default: the protocol's, or the only one there is")
+    parser.add_argument("--tiou", help="thresholds, 0.3:0.1:0.7 or 0.5,0.75; default: the protocol's")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="default: recognised by the class names")
+    parser.add_argument(
+        "--lenient", action="store_true", help="drop NaN scores and reversed segments, and say how many"
+    )
+    parser.add_argument("--repair", choices=REPAIRS, help="truth that contradicts its file, see evaluate.run")
+
+
+def judged_runs(args: argparse.Namespace) -> list[Run]:
+    """Read and judge what `add_run_arguments` named. Raises AnnotationError, DetectionError, ProtocolError."""
+    files = parse_runs(args.runs)
+    annotations = read_annotations(args.annotations, strict=args.repair is None, repair=args.repair or "keep")
+    protocol = protocol_named(args.protocol) if args.protocol else None
+    degenerate = "drop" if args.lenient else "refuse"
+    return [
+        Run(
+            name,
+            judge(
+                annotations,
+                read_detections(path, degenerate=degenerate),
+                subset=args.subset,
+                protocol=protocol,
+                tiou=args.tiou,
+            ),
+        )
+        for name, path in files.items()
+    ]
+
+
+def parse_runs(texts: Sequence[str]) -> dict[str, Path]:
+    """ "rgb=runs/rgb/detections.json" -> {"rgb": Path(...)}; without a name, the file's folder is the name."""
+    runs: dict[str, Path] = {}
+    for text in texts:
+        name, _, path = text.rpartition("=")
+        name = name or Path(path).resolve().parent.name
+        if not path or name in runs:
+            what = f"two runs are called {name!r}" if name in runs else "the file is missing"
+            raise DetectionError(f"--runs {text}: {what}; expected NAME=DETECTIONS with a different name for each run")
+        runs[name] = Path(path)
+    return runs
+
+
+def write_text(path: Path, text: str) -> None:
+    """The file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON without NaN: what is undefined is null."""
+    write_text(path, json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
