@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 THUMOS_SUBSETS = {"test": "Test", "val": "Validation"}
 
@@ -37,18 +38,54 @@ def json_entries(path: Path) -> list[Entry]:
     return [_json_entry(path, video, row) for video, row in database.items()]
 
 
+def read_classes(path: Path) -> tuple[str, ...]:
+    """A class list: a JSON list of names, a JSON object name -> id, or one name a line."""
+    if path.suffix != ".json":
+        return tuple(line.strip() for line in _text_of(path).splitlines() if line.strip())
+    root = _read_json(path)
+    if isinstance(root, dict) and all(isinstance(number, int) for number in root.values()):
+        return tuple(sorted(root, key=lambda name: root[name]))
+    if isinstance(root, list) and all(isinstance(name, str) for name in root):
+        return tuple(root)
+    raise AnnotationError(f"{path}: expected a JSON list of class names or an object name -> id")
+
+
+def read_ambiguous(path: Path) -> dict[str, NDArray[np.float64]]:
+    """THUMOS'14's Ambiguous intervals, video -> (n, 2) seconds: text, or JSON video -> [[start, end]]."""
+    found: dict[str, list[list[float]]] = {}
+    if path.suffix == ".txt":
+        for number, line in enumerate(_text_of(path).splitlines(), start=1):
+            video, start, end = _text_line(path, number, line)
+            found.setdefault(video, []).append([start, end])
+    else:
+        root = _read_json(path)
+        rows = root.get("database", root) if isinstance(root, dict) else None
+        if not isinstance(rows, dict):
+            raise AnnotationError(f"{path}: expected a JSON object video -> list of [start, end]")
+        found = rows
+    try:
+        return {video: np.array(rows, dtype=np.float64).reshape(-1, 2) for video, rows in found.items()}
+    except (TypeError, ValueError):
+        raise AnnotationError(f"{path}: expected a JSON object video -> list of [start, end]") from None
+
+
 def _read_json(path: Path) -> object:
     """Parse a JSON file; what is wrong with it is told with its line."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AnnotationError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path}: not a text file ({error})") from None
+        return json.loads(_text_of(path))
     except json.JSONDecodeError as error:
         raise AnnotationError(
             f"{path}: not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AnnotationError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path}: not a text file ({error})") from None
 
 
 def _json_entry(path: Path, video: str, row: object) -> Entry:
@@ -102,18 +139,20 @@ def thumos_text_entries(folder: Path) -> list[Entry]:
         raise AnnotationError(f"{folder}: no files named <Class>_test.txt or <Class>_val.txt")
     for file in files:
         label, _, part = file.stem.rpartition("_")
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            words = line.split()
-            if not words:
+        for number, line in enumerate(_text_of(file).splitlines(), start=1):
+            if not line.strip():
                 continue
-            try:
-                video, start, end = words[0], float(words[1]), float(words[2])
-            except (IndexError, ValueError):
-                raise AnnotationError(
-                    f"{file}: line {number}: expected 'video start end', found {line!r:.60}"
-                ) from None
+            video, start, end = _text_line(file, number, line)
             entry = found.setdefault(video, Entry(video, THUMOS_SUBSETS[part], float("nan"), None, [], [], []))
             entry.segments.append((start, end))
             entry.labels.append(label)
             entry.ids.append(None)
     return [found[video] for video in sorted(found)]
+
+
+def _text_line(path: Path, number: int, line: str) -> tuple[str, float, float]:
+    words = line.split()
+    try:
+        return words[0], float(words[1]), float(words[2])
+    except (IndexError, ValueError):
+        raise AnnotationError(f"{path}: line {number}: expected 'video start end', found {line!r:.60}") from None

@@ -207,12 +207,15 @@ def _checked(
 ) -> Detections:
     if degenerate not in DEGENERATE:
         raise ValueError(f"degenerate must be one of {', '.join(DEGENERATE)}, not {degenerate!r}")
+    unscored = np.isnan(numbers[:, 2])
+    infinite = ~np.isfinite(numbers[:, 0] + numbers[:, 1])
+    backwards = numbers[:, 1] < numbers[:, 0]
+    bad = unscored | infinite | backwards
     reasons = {
-        "a score that is not a number": np.isnan(numbers[:, 2]),
-        "a segment that is not finite": ~np.isfinite(numbers[:, :2]).all(1),
-        "a segment that ends before it starts": numbers[:, 1] < numbers[:, 0],
+        "a score that is not a number": unscored,
+        "a segment that is not finite": infinite,
+        "a segment that ends before it starts": backwards,
     }
-    bad = np.stack(list(reasons.values())).any(axis=0)
     dropped: dict[str, int] = {}
     if bad.any() and degenerate == "refuse":
         first = int(np.flatnonzero(bad)[0])

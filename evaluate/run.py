@@ -2,82 +2,129 @@
 
     python -m evaluate.run --detections detections.json --annotations demo/annotations.json --subset Test \\
         --tiou 0.3:0.1:0.7 --json metrics.json
+    python -m evaluate.run --detections rgb.json --compare decomposed.json --annotations demo/annotations.json
 
 Prints a table in percent and, with --json, writes the same numbers as fractions: `tiou`, `mAP` (one per tIoU),
 `average_mAP`, `per_class` (label -> AP per tIoU), with protocol, rule, counts and remarks. Whatever a reader must
-know beside the numbers goes to stderr as "note:".
+know beside the numbers goes to stderr as "note:". Detections of other codebases (pickle, csv, text) are read by
+the ending of their name. See docs/evaluation.md for protocols and rules.
 """
 
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from evaluate.annotations import REPAIRS, AnnotationError, read_annotations
+from evaluate.annotation_files import read_ambiguous, read_classes
+from evaluate.annotations import REPAIRS, AnnotationError, Annotations, read_annotations
 from evaluate.detections import DetectionError
 from evaluate.formats import read_any_detections
-from evaluate.protocols import PROTOCOLS, ProtocolError, protocol_named
+from evaluate.protocols import PROTOCOLS, ProtocolError
+from evaluate.recall import average_recall
 from evaluate.rules import RULES
-from evaluate.scores import judge
+from evaluate.scores import Score, judge
+from evaluate.significance import bootstrap, compare
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m evaluate.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--detections", type=Path, required=True, help="what the detector said: a results JSON")
-    parser.add_argument("--annotations", type=Path, required=True, help="the truth: an annotation JSON or folder")
-    parser.add_argument("--subset", help="which videos; default: the protocol's, or the only one there is")
-    parser.add_argument("--tiou", help="thresholds, 0.3:0.1:0.7 or 0.5,0.75; default: the protocol's")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the numbers here as well")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="default: recognised by the class names")
-    parser.add_argument("--rule", choices=RULES, default="activitynet", help="whose evaluator (default: %(default)s)")
-    parser.add_argument(
-        "--lenient", action="store_true", help="drop NaN scores and reversed segments, and say how many"
-    )
-    parser.add_argument("--strict", action="store_true", help="refuse videos without detections or without annotation")
-    parser.add_argument(
-        "--repair",
-        choices=REPAIRS,
-        help="truth that is empty, reversed or outside its video; default: refused, but kept where a published data "
-        "set is known for it",
-    )
-    parser.add_argument(
-        "--unknown-videos",
-        choices=("false", "ignore"),
-        default="false",
-        help="detections outside the subset (default: %(default)s, as in the official evaluators)",
-    )
-    parser.add_argument("--per-class", action="store_true", help="a row for each class, however many there are")
+    add = parser.add_argument
+    add("--detections", type=Path, required=True, help="what the detector said: .json, .pkl, .csv or .txt")
+    add("--annotations", type=Path, required=True, help="the truth: annotation JSON, or folder of THUMOS text files")
+    add("--subset", help="which videos (default: the protocol's, or the only one there is)")
+    add("--tiou", help="thresholds: 0.3:0.1:0.7, or 0.5,0.75 (default: the protocol's)")
+    add("--json", type=Path, metavar="OUT", help="write the numbers here as well")
+    add("--per-class", action="store_true", help="a row for each class, however many there are")
+    group = parser.add_argument_group("how to judge")
+    add = group.add_argument
+    add("--protocol", choices=PROTOCOLS, help="which videos and thresholds (default: recognised by the class names)")
+    add("--rule", choices=RULES, default="activitynet", help="whose evaluator (default: %(default)s)")
+    add("--ambiguous", type=Path, metavar="FILE", help="THUMOS'14's Ambiguous intervals, .json or .txt")
+    add("--ignore-ambiguous", action="store_true", help="misses on Ambiguous are not false, under any rule")
+    add("--unknown-videos", choices=("false", "ignore"), default="false",
+        help="detections outside the subset (default: %(default)s, as in the official evaluators)")  # fmt: skip
+    group = parser.add_argument_group("what to let through")
+    add = group.add_argument
+    add("--lenient", dest="degenerate", action="store_const", const="drop", default="refuse",
+        help="drop NaN scores and reversed segments, and say how many")  # fmt: skip
+    add("--keep-degenerate", dest="degenerate", action="store_const", const="keep",
+        help="judge them as the official evaluators do, where some count as hits")  # fmt: skip
+    add("--strict", action="store_true", help="refuse videos without detections, and detections without annotation")
+    add("--classes", type=Path, help="class list that all labels must come from (default: the annotations' own)")
+    add("--repair", choices=REPAIRS, help="what to do with truth that is empty, reversed or outside its video "
+        "(default: refuse it, but keep what a published data set is known for)")  # fmt: skip
+    group = parser.add_argument_group("more numbers")
+    add = group.add_argument
+    add("--recall", metavar="N,N", help="average recall of the N best detections of each video, such as 10,50,100")
+    add("--bootstrap", action="store_true", help="interval of the average mAP over resampled test videos")
+    add("--compare", type=Path, metavar="OTHER", help="is this detection file better, or lucky? paired bootstrap")
+    add("--resamples", type=int, default=1000, help="test sets drawn (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the drawing (default: %(default)s)")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        annotations = read_annotations(args.annotations, strict=args.repair is None, repair=args.repair or "keep")
-        score = judge(
-            annotations,
-            read_any_detections(args.detections, annotations.classes, degenerate="drop" if args.lenient else "refuse"),
-            subset=args.subset,
-            protocol=protocol_named(args.protocol) if args.protocol else None,
-            tiou=args.tiou,
-            rule=RULES[args.rule],
-            unknown_videos=args.unknown_videos,
-            strict=args.strict,
+        annotations = read_annotations(
+            args.annotations,
+            read_classes(args.classes) if args.classes else None,
+            strict=args.repair is None,
+            repair=args.repair or "keep",
         )
+        if args.ambiguous:
+            annotations = replace(annotations, ambiguous=read_ambiguous(args.ambiguous))
+        score = score_of(args, args.detections, annotations)
+        more = further_numbers(args, score, annotations)
     except (AnnotationError, DetectionError, ProtocolError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     for remark in score.remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(score.table(per_class=True) if args.per_class else score)
+    for numbers in more.values():
+        print(f"\n{numbers}")
     if args.json:
-        write_json(args.json, score.to_json())
+        write_json(args.json, {**score.to_json(), **{name: numbers.to_json() for name, numbers in more.items()}})
     return 0
 
 
-def write_json(path: Path, content: dict[str, object]) -> None:
+def score_of(args: argparse.Namespace, path: Path, annotations: Annotations) -> Score:
+    rule = RULES[args.rule]
+    if args.ignore_ambiguous and not rule.drops_ambiguous:
+        rule = replace(rule, name=f"{rule.name} without misses on Ambiguous", drops_ambiguous=True)
+    return judge(
+        annotations,
+        read_any_detections(path, annotations.classes, degenerate=args.degenerate),
+        subset=args.subset,
+        protocol=PROTOCOLS[args.protocol] if args.protocol else None,
+        tiou=args.tiou,
+        rule=rule,
+        unknown_videos=args.unknown_videos,
+        strict=args.strict,
+    )
+
+
+def further_numbers(args: argparse.Namespace, score: Score, annotations: Annotations) -> dict[str, Any]:
+    """What was asked for beyond the mAP, by its key in the JSON."""
+    more: dict[str, Any] = {}
+    if args.recall:
+        counts = [int(count) for count in args.recall.split(",")]
+        more["recall"] = average_recall(score.annotations, score.detections, counts)
+    if args.bootstrap:
+        more["interval"] = bootstrap(score, args.resamples, seed=args.seed)
+    if args.compare:
+        other = score_of(args, args.compare, annotations)
+        names = (str(args.detections), str(args.compare))
+        more["comparison"] = compare(score, other, names, args.resamples, seed=args.seed)
+    return more
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
     """The file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
