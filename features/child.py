@@ -12,7 +12,6 @@ of their own before any task is imported, and stdout is pointed at stderr: nativ
 from __future__ import annotations
 
 import ctypes
-import errno
 import faulthandler
 import importlib
 import json
@@ -27,9 +26,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from features.commit import DISK_ERRORS
+
 BEAT_S = 0.2  # signs of life are sent at most this often
-# What no other video would survive either: no room, no right or no way to write.
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 

@@ -18,6 +18,11 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from features.supervisor import Job, Limits, Outcome, stop_child, supervise
 
+
+class EngineError(Exception):
+    """An engine that cannot be had: not installed, or no scheduler where one was named."""
+
+
 LOST_WORKERS = 3  # worker processes that may vanish without a single outcome in between
 
 
@@ -108,18 +113,17 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise ValueError("--engine dask needs distributed: pip install 'flowless[cluster]'") from error
+        raise EngineError("--engine dask needs distributed: pip install 'flowless[cluster]'") from error
     if scheduler is None:
-        with (
-            LocalCluster(
-                n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        # Nannies count the memory of a worker without its child, and a dashboard would claim a port.
+        kind: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+        with LocalCluster(n_workers=workers, host="127.0.0.1", **kind) as cluster, Client(cluster) as client:
             yield client
-    elif scheduler.endswith(".json"):
-        with Client(scheduler_file=scheduler) as client:
-            yield client
-    else:
-        with Client(scheduler) as client:
-            yield client
+        return
+    place: dict[str, Any] = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
+    try:
+        client = Client(**place, timeout=30)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"--scheduler {scheduler}: no dask scheduler answers there ({error})") from error
+    with client:
+        yield client

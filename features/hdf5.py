@@ -12,6 +12,8 @@ import numpy as np
 from features.index import Row, read_rows
 from features.parts import StoreError, encode, group_name, read_attributes
 
+KEPT_OPEN = 8  # parts
+
 
 class Hdf5Source:
     """Groups of one HDF5 file, opened on first use and anew in every process (a handle must not cross a fork)."""
@@ -20,9 +22,10 @@ class Hdf5Source:
         self.path = path
         self.rows = {(row.video, row.stream): row for row in read_rows(path)}
         self._handle: tuple[int, h5py.File] | None = None
+        self._groups: dict[tuple[str, str], h5py.Group] = {}  # the last few, so that windows of one part open it once
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_handle": None}
+        return {**self.__dict__, "_handle": None, "_groups": {}}
 
     def row(self, video: str, stream: str) -> Row:
         """The row of a stream of a video; StoreError if the store has none."""
@@ -40,6 +43,9 @@ class Hdf5Source:
     def names(self, video: str, stream: str) -> tuple[str, ...]:
         return tuple(self._group(video, stream))
 
+    def digests(self, video: str, stream: str) -> dict[str, str]:
+        return {name: str(array.attrs["sha256"]) for name, array in self._group(video, stream).items()}
+
     def read(self, video: str, stream: str, name: str, start: int | None, stop: int | None) -> np.ndarray:
         group = self._group(video, stream)
         if name not in group:
@@ -51,19 +57,24 @@ class Hdf5Source:
             raise self._broken(video, stream, error) from error
 
     def close(self) -> None:
+        self._groups = {}
         if self._handle is not None and self._handle[0] == os.getpid():
             self._handle[1].close()
         self._handle = None
 
     def _file(self) -> h5py.File:
         if self._handle is None or self._handle[0] != os.getpid():
+            self._groups = {}
             self._handle = (os.getpid(), h5py.File(self.path, "r", locking=False))
         return self._handle[1]
 
     def _group(self, video: str, stream: str) -> h5py.Group:
         row = self.row(video, stream)
+        file = self._file()
+        if (video, stream) in self._groups:
+            return self._groups[video, stream]
         try:
-            group = self._file()[group_name(video, stream)]
+            group = file[group_name(video, stream)]
             stored = group.attrs["fingerprint"]
         except (OSError, KeyError) as error:
             raise self._broken(video, stream, error) from error
@@ -72,6 +83,9 @@ class Hdf5Source:
                 f"{self.path}: {stream} of video {video!r} was made anew (fingerprint {stored}) after this index was "
                 f"written ({row.fingerprint}). Write the index again: python -m features.pack {self.path} --index"
             )
+        while len(self._groups) >= KEPT_OPEN:
+            del self._groups[next(iter(self._groups))]
+        self._groups[video, stream] = group
         return group
 
     def _broken(self, video: str, stream: str, error: Exception) -> StoreError:

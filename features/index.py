@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -40,13 +40,17 @@ def shards_folder(store: Path) -> Path:
     return Path(store).with_suffix(".shards")
 
 
-def build_index(store: Path) -> Path:
-    """Writes the index of all parts and shards of the store. A part counts more than a shard, unless they are equal."""
+def build_index(store: Path, without: Container[Path] = ()) -> Path:
+    """Writes the index of all parts and shards of the store. A part counts more than a shard, unless they are equal.
+
+    without: shards that are about to go.
+    """
     store = Path(store)
     refuse_single(store)
     sweep(parts_folder(store))
     entries: dict[tuple[str, str], tuple[Row, Path]] = {}
-    for path in [*sorted(shards_folder(store).glob("*.h5")), *sorted(parts_folder(store).glob("*/*.h5"))]:
+    shards = [path for path in sorted(shards_folder(store).glob("*.h5")) if path not in without]
+    for path in [*shards, *sorted(parts_folder(store).glob("*/*.h5"))]:
         for row in read_rows(path):
             known = entries.get((row.video, row.stream))
             if known is None or known[0].fingerprint != row.fingerprint:

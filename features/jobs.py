@@ -30,7 +30,7 @@ from typing import Any
 from tqdm import tqdm
 
 from features.commit import sweep
-from features.engines import ENGINES
+from features.engines import ENGINES, EngineError
 from features.index import build_index
 from features.parts import StoreError, parts_folder
 from features.report import Ledger, Report, read_report, write_report
@@ -110,6 +110,9 @@ def run(
             _work(todo, limits, engine or ("loky" if workers > 1 else "serial"), workers, scheduler, report, ledger)
     except Interrupted:
         report.interrupted = True
+    except EngineError as error:
+        report.refused = str(error)
+        return report
     _finish(report, ledger, None if store is None else Path(store))
     return report
 

@@ -2,11 +2,13 @@
 
     video_test_0000004.npy   2048 columns: "rgb" the first 1024, "flow" the others; any other width: "rgb" alone
 
-The files say nothing about time: frame rate, window and stride are the caller's.
+The files say nothing about time: frame rate, window and stride are the caller's, or those of the grid.json that
+features.export leaves beside them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from features.grid import ClipGrid
 from features.index import Row
 from features.parts import StoreError, fingerprint
 
+GRID_FILE = "grid.json"
 TWO_STREAM = 2048  # columns of a two-stream I3D file: RGB, then flow
 
 
@@ -25,6 +28,9 @@ class NpySource:
 
     def __init__(self, path: Path, fps: float | Mapping[str, float] | None, window: int, stride: int) -> None:
         self.path, self.fps, self.window, self.stride = path, fps, window, stride
+        if fps is None and (path / GRID_FILE).is_file():
+            grid = json.loads((path / GRID_FILE).read_text())
+            self.fps, self.window, self.stride = grid["fps"], grid["window"], grid["stride"]
         files = sorted(path.rglob("*.npy"))
         if not files:
             raise StoreError(f"{path}: a directory without .npy files; expected one (T, D) array per video")
@@ -58,6 +64,9 @@ class NpySource:
     def names(self, video: str, stream: str) -> tuple[str, ...]:
         self.row(video, stream)
         return ("features", "t_center")
+
+    def digests(self, video: str, stream: str) -> dict[str, str]:
+        return {}  # nothing to hold the files to
 
     def read(self, video: str, stream: str, name: str, start: int | None, stop: int | None) -> np.ndarray:
         row = self.row(video, stream)

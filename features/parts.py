@@ -129,6 +129,11 @@ def array_digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"").hexdigest()
 
 
+def damaged_arrays(group: h5py.Group) -> list[str]:
+    """Names of the arrays of a group whose data no longer give the sha256 stored with them."""
+    return [name for name, array in sorted(group.items()) if array_digest(array[()]) != array.attrs.get("sha256")]
+
+
 def read_attributes(group: h5py.Group) -> dict[str, Any]:
     """The attributes of a group as plain Python values."""
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in group.attrs.items()}

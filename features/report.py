@@ -29,7 +29,13 @@ ADDED = {
     "frames",
     "bytes",
 }  # numbers of a record that add up over the jobs of a video; of the others the largest counts
-DONE, FAILED, DISK, INTERRUPTED = 0, 3, 74, 75  # exit codes; 74 and 75 are EX_IOERR and EX_TEMPFAIL of sysexits.h
+DONE, REFUSED, FAILED, DISK, INTERRUPTED = (
+    0,
+    2,
+    3,
+    74,
+    75,
+)  # exit codes; 74 and 75 are EX_IOERR and EX_TEMPFAIL of sysexits.h
 
 
 @dataclass
@@ -48,10 +54,13 @@ class Report:
     notes: list[str] = field(default_factory=list)  # what tasks wanted said, each once
     fatal: str = ""  # why the run stopped before its end
     interrupted: bool = False
+    refused: str = ""  # why nothing could be begun
     planned: str = ""  # what --dry-run found
 
     @property
     def exit_code(self) -> int:
+        if self.refused:
+            return REFUSED
         if self.fatal:
             return DISK
         if self.interrupted:
@@ -59,6 +68,8 @@ class Report:
         return FAILED if self.failed else DONE
 
     def __str__(self) -> str:
+        if self.refused:
+            return f"EngineError: {self.refused}"
         if self.planned:
             return f"{self.command}: {self.planned}"
         rate = f", {self.units / self.seconds:,.0f} {self.unit}s/s" if self.seconds > 0 and self.units else ""

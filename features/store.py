@@ -48,6 +48,7 @@ class Source(Protocol):
     def row(self, video: str, stream: str) -> Row: ...
     def attributes(self, video: str, stream: str) -> dict[str, Any]: ...
     def names(self, video: str, stream: str) -> tuple[str, ...]: ...
+    def digests(self, video: str, stream: str) -> dict[str, str]: ...
     def read(self, video: str, stream: str, name: str, start: int | None, stop: int | None) -> np.ndarray: ...
     def close(self) -> None: ...
 
@@ -86,6 +87,10 @@ class Store:
             raise StoreError(f"{self.path}: no video {video!r}; there are {len(self._streams)}, see features.status")
         return self._streams[video]
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(self._source.rows[key] for key in sorted(self._source.rows))
+
     def row(self, video: str, stream: str) -> Row:
         """What the table of the store says about a stream of a video; costs no disk access."""
         return self._source.row(video, stream)
@@ -113,6 +118,10 @@ class Store:
 
     def attributes(self, video: str, stream: str) -> dict[str, Any]:
         return self._source.attributes(video, stream)
+
+    def digests(self, video: str, stream: str) -> dict[str, str]:
+        """sha256 of the data of each array, as stored with it; none for .npy files."""
+        return self._source.digests(video, stream)
 
     def grid(self, video: str, stream: str | None = None) -> ClipGrid:
         """Where the steps of a video sit in time; by default of "rgb", or of its first stream of features."""

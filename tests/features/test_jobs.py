@@ -208,3 +208,11 @@ def test_shards_balance_frames_and_not_videos() -> None:
 def test_two_jobs_of_one_name_are_refused(run: Run) -> None:
     with pytest.raises(ValueError, match="same key"):
         run([*additions(1), *additions(1)])
+
+
+@pytest.mark.slow  # dask takes its time to give up
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_that_does_not_answer_is_said_at_once(run: Run) -> None:
+    report = run(additions(1), engine="dask", scheduler="tcp://127.0.0.1:9")
+    assert report.exit_code == 2
+    assert "--scheduler tcp://127.0.0.1:9: no dask scheduler answers there" in str(report)

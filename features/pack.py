@@ -1,0 +1,59 @@
+"""Pack the parts of a feature store into shards, or into one self-contained file.
+
+    python -m features.pack features/thumos.h5 --shards 16                  # index -> 16 shards, parts kept
+    python -m features.pack features/thumos.h5 --shards 16 --remove-parts   # ... and deleted once the shards stand
+    python -m features.pack features/thumos.h5 --single thumos_all.h5       # one file to send around
+    python -m features.pack features/thumos.h5 --index                      # only write the index again
+
+Every array is hashed on the way. A packed store is read and resumed like any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from features.index import build_index
+from features.shards import write_shards, write_single
+from features.store import StoreError
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        if args.index:
+            written = [build_index(args.store)]
+        elif args.single:
+            written = [write_single(args.store, args.single)]
+        else:
+            written = write_shards(args.store, args.shards, keep_parts=not args.remove_parts)
+    except StoreError as error:
+        print(f"StoreError: {error}", file=sys.stderr)
+        return 2
+    except (OSError, RuntimeError) as error:  # HDF5 may fail on closing, too
+        print(f"{args.store}: not written: {error}. What was there is untouched.", file=sys.stderr)
+        return 74
+    for path in written:
+        print(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
+    return 0
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="features.pack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("store", type=Path, help="index of the feature store")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--shards", type=int, metavar="N", help="pack into N files behind the same index")
+    what.add_argument("--single", type=Path, metavar="OUT", help="copy everything into one file")
+    what.add_argument("--index", action="store_true", help="write the index of parts and shards again")
+    parser.add_argument("--remove-parts", action="store_true", help="with --shards: delete the parts that were packed")
+    args = parser.parse_args(argv)
+    if args.shards is not None and args.shards < 1:
+        parser.error(f"--shards {args.shards}: expected a number from 1")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())

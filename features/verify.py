@@ -1,0 +1,100 @@
+"""Read a whole feature store again and compare every array with the sha256 written beside it.
+
+    python -m features.verify features/thumos.h5
+
+Also looked for: parts the index points to that are missing or unreadable, parts made anew after the index was written,
+parts the index does not know, features that are not finite, streams of a video that do not belong together.
+Exit code 0: all is well; 3: problems were found (each is printed with its remedy).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+import features
+from features.index import read_rows
+from features.parts import array_digest, parts_folder
+from features.store import Store, StoreError
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="features.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("store", type=Path, help="feature store: index, single file or directory of .npy files")
+    args = parser.parse_args(argv)
+    try:
+        store = features.open(args.store)
+    except StoreError as error:
+        print(f"StoreError: {error}", file=sys.stderr)
+        return 2
+    problems = verify(store)
+    for problem in problems:
+        print(problem)
+    arrays = sum(len(store.streams(video)) for video in store.videos)
+    print(f"{args.store}: {arrays} streams of {len(store.videos)} videos read, {len(problems)} problem(s)")
+    return 3 if problems else 0
+
+
+def verify(store: Store) -> list[str]:
+    """Everything that is wrong with a store, a line each; reads all of it."""
+    problems = []
+    pairs = [(video, stream) for video in store.videos for stream in store.streams(video)]
+    for video, stream in tqdm(pairs, desc="verify", unit=" streams", disable=len(pairs) < 20):
+        try:
+            problems += _problems_of(store, video, stream)
+        except StoreError as error:
+            problems.append(str(error))
+    problems += _misfits(store)
+    problems += _unknown_parts(store)
+    return problems
+
+
+def _problems_of(store: Store, video: str, stream: str) -> list[str]:
+    if store.row(video, stream).num_steps >= 0:
+        store.read(video, stream)  # refuses what is not finite
+    digests = store.digests(video, stream)
+    damaged = [name for name, digest in digests.items() if array_digest(store.array(video, stream, name)) != digest]
+    if not damaged:
+        return []
+    return [
+        f"{store.path}: {stream} of video {video!r}: the data of {', '.join(damaged)} do not match their sha256. "
+        "Delete its part and repeat the command that made it, or fetch it again."
+    ]
+
+
+def _misfits(store: Store) -> list[str]:
+    """Videos whose cues differ in length, video file, geometry or times."""
+    problems = []
+    for video in store.videos:
+        cues = [stream for stream in store.streams(video) if store.row(video, stream).num_steps >= 0]
+        try:
+            store.check([video], cues)
+        except StoreError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _unknown_parts(store: Store) -> list[str]:
+    known = {(row.video, row.stream, row.fingerprint) for row in store.rows}
+    problems = []
+    for path in sorted(parts_folder(store.path).glob("*/*.h5")) if store.path.is_file() else []:
+        try:
+            rows = read_rows(path)
+        except StoreError as error:
+            problems.append(str(error))
+            continue
+        for row in rows:
+            if (row.video, row.stream, row.fingerprint) not in known:
+                problems.append(
+                    f"{path}: not in the index. Write it again: python -m features.pack {store.path} --index"
+                )
+    return problems
+
+
+if __name__ == "__main__":
+    sys.exit(main())
