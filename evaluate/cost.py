@@ -1,0 +1,75 @@
+"""Tabulate what detection costs: seconds of compute per minute of video, two-stream against RGB-only.
+
+    python -m evaluate.cost features/demo.reports/*.json flow/demo.reports/*.json runs/rgb/detections.report.json
+
+Reads the reports that the commands leave beside what they make, and compares on the videos that all stages share. A
+detector report may be held to one side, when the two have detectors of their own:
+
+    python -m evaluate.cost features/demo.reports/*.json flow/demo.reports/*.json \\
+        rgb-only=runs/decomposed/detections.report.json two-stream=runs/two_stream/detections.report.json
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from evaluate.cost_records import METHODS, Cost, CostError, compare_cost, read_report
+from evaluate.runs import write_json
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluate.cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("reports", nargs="+", metavar="REPORT.json", help="reports of extract, flow and detect")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the numbers here as well")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        cost = compare_cost([read_report(text) for text in args.reports])
+    except CostError as error:
+        print(f"CostError: {error}", file=sys.stderr)
+        return 2
+    for note in cost.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(cost_table(cost))
+    if args.json:
+        write_json(args.json, cost_json(cost))
+    return 0
+
+
+def cost_table(cost: Cost) -> str:
+    """The table for people: a row for each stage, a column for each method."""
+    names = list(cost.methods)
+    stages = list(dict.fromkeys(stage for name in METHODS for stage in METHODS[name] if name in names))
+    stages.sort(key=lambda stage: stage == "detector")  # stable: the detector comes last, as it does in life
+    width = [max(10, len(name) + 2) for name in names]
+    lines = [f"{'seconds of compute per minute of video':<40}" + _cells(names, width)]
+    for stage in stages:
+        values = [cost.methods[name].stages.get(stage) for name in names]
+        cells = ["-" if value is None else f"{value:.2f}" for value in values]
+        lines.append(f"{stage.replace('_', ' '):<40}" + _cells(cells, width))
+    each = list(cost.methods.values())
+    lines.append(f"{'total':<40}" + _cells([f"{one.seconds_per_minute:.2f}" for one in each], width))
+    lines.append(f"{'times RGB-only':<40}" + _cells([f"{one.times_rgb_only:.1f}" for one in each], width))
+    peaks = [f"{one.peak_memory_bytes / 2**20:.0f} MiB" if one.peak_memory_bytes else "-" for one in each]
+    lines.append(f"{'peak memory':<40}" + _cells(peaks, width))
+    many = "video" if len(cost.videos) == 1 else "videos"
+    lines.append(f"{len(cost.videos)} {many}, {cost.minutes:.1f} minutes; {' | '.join(cost.machines)}")
+    return "\n".join(lines)
+
+
+def cost_json(cost: Cost) -> dict[str, object]:
+    return {"schema": "flowless/cost/1", **asdict(cost)}
+
+
+def _cells(texts: list[str], width: list[int]) -> str:
+    return "".join(f"{text:>{each}}" for text, each in zip(texts, width, strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""What detection costs, from the records that every command leaves: seconds of compute per minute of video.
+
+A report (schema flowless/report/1) holds, for each video, its duration and the seconds of each stage. Cost is a sum of
+stages, over the videos for which all of them were measured, so that every method is judged on the same minutes:
+
+    RGB-only               decode + rgb_network + detector
+    two-stream (flow)      decode + flow + rgb_network + flow_network + detector
+    two-stream (gradient)  decode + gradient + rgb_network + gradient_network + detector
+
+A video is decoded once, whatever reads it: decode is counted once for every method, as measured with the RGB network.
+Reading cached features or flow is left out, for it stands in for stages that are counted; so is all work that
+happens once for a data set: training, indexing, start-up.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = "flowless/report/1"
+RGB_ONLY = "RGB-only"
+METHODS = {
+    RGB_ONLY: ("decode", "rgb_network", "detector"),
+    "two-stream (flow)": ("decode", "flow", "rgb_network", "flow_network", "detector"),
+    "two-stream (gradient)": ("decode", "gradient", "rgb_network", "gradient_network", "detector"),
+}
+MADE_BY = {  # stage -> commands that measure it; where several reports have it, the first of these wins
+    "decode": ("extract.rgb", "detect.video"),
+    "flow": ("flow.tvl1", "extract.motion"),
+    "gradient": ("flow.gradient", "extract.motion"),
+    "rgb_network": ("extract.rgb", "detect.video"),
+    "flow_network": ("extract.motion",),
+    "gradient_network": ("extract.motion",),
+    "detector": ("detect.run", "detect.video"),
+}
+PREFIXES = {"rgb-only": (RGB_ONLY,), "two-stream": tuple(name for name in METHODS if name != RGB_ONLY)}
+
+
+class CostError(Exception):
+    """Reports from which the cost cannot be told."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report file, checked."""
+
+    path: Path
+    command: str
+    machine: str  # "AMD EPYC, 2 cores; cpu, 1 thread"
+    videos: Mapping[str, Mapping[str, Any]]
+    methods: tuple[str, ...]  # which methods its stages serve
+
+
+@dataclass(frozen=True)
+class MethodCost:
+    """One method over the videos of the comparison."""
+
+    stages: dict[str, float]  # stage -> seconds of compute per minute of video
+    seconds_per_minute: float
+    times_rgb_only: float
+    peak_memory_bytes: int | None  # the largest of any of its stages; None where no report tells
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The comparison. `notes` are sentences a reader must know beside the numbers."""
+
+    methods: dict[str, MethodCost]
+    videos: tuple[str, ...]
+    minutes: float
+    machines: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_report(text: str) -> Report:
+    """Read "PATH", or "rgb-only=PATH" and "two-stream=PATH" for a report that serves one kind of method alone."""
+    prefix, _, name = text.rpartition("=")
+    if prefix and prefix not in PREFIXES:
+        raise CostError(f"{text}: expected REPORT.json, rgb-only=REPORT.json or two-stream=REPORT.json")
+    path = Path(name)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CostError(f"{path}: {error.strerror or error}. Reports are written by the commands that work") from None
+    except ValueError as error:
+        raise CostError(f"{path}: not valid JSON ({error})") from None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise CostError(
+            f"{path}: expected a report with schema {SCHEMA!r}, found {schema!r}. Reports lie in *.reports/ beside a "
+            f"store, and as *.report.json beside detections"
+        )
+    videos = content.get("videos")
+    if not isinstance(videos, dict) or not all(isinstance(each, dict) for each in videos.values()):
+        raise CostError(f"{path}: expected 'videos' -> name -> record, found {videos!r:.60}")
+    for video, record in videos.items():
+        duration = record.get("duration_s")
+        if not isinstance(duration, int | float) or not duration > 0 or not isinstance(record.get("seconds"), dict):
+            raise CostError(
+                f"{path}: video {video!r}: expected 'duration_s' above 0 and 'seconds' by stage. Repeat the command "
+                f"that wrote the report"
+            )
+    return Report(
+        path, str(content.get("command", "")), _machine(content), videos, PREFIXES.get(prefix, tuple(METHODS))
+    )
+
+
+def compare_cost(reports: Sequence[Report]) -> Cost:
+    """Tabulate every method whose stages were all measured; RGB-only and one two-stream method at least."""
+    measured = {name: _measured(reports, name) for name in METHODS}
+    missing = {name: [stage for stage in stages if not measured[name].get(stage)] for name, stages in METHODS.items()}
+    whole = [name for name in METHODS if not missing[name]]
+    if RGB_ONLY not in whole or len(whole) < 2:
+        raise CostError(_what_is_missing(reports, missing))
+    notes = [
+        f"{name} is left out: no report measured {', '.join(gaps)}"
+        for name, gaps in missing.items()
+        if gaps and len(gaps) < len([s for s in METHODS[name] if s not in METHODS[RGB_ONLY]])
+    ]
+    videos = _common_videos(measured, whole)
+    durations = {video: float(record["duration_s"]) for r in reversed(reports) for video, record in r.videos.items()}
+    minutes = sum(durations[video] for video in videos) / 60
+    costs: dict[str, MethodCost] = {}
+    used: dict[Path, Report] = {}
+    for name in whole:
+        stages, peak = {}, []
+        for stage in METHODS[name]:
+            sources = measured[name][stage]
+            if len(sources) > 1:
+                commands = " and ".join(str(report.path) for report in sources)
+                notes.append(f"{name}: {stage} is the mean of {commands}")
+            seconds = [sum(report.videos[v]["seconds"][stage] for v in videos) for report in sources]
+            stages[stage] = sum(seconds) / len(seconds) / minutes
+            peak += [report.videos[v].get("peak_memory_bytes") or 0 for report in sources for v in videos]
+            used |= {report.path: report for report in sources}
+        total = sum(stages.values())
+        base = costs[RGB_ONLY].seconds_per_minute if costs else total
+        costs[name] = MethodCost(stages, total, total / base if base else float("nan"), max(peak) or None)
+    machines = tuple(dict.fromkeys(report.machine for report in used.values()))
+    if len(machines) > 1:
+        where = "; ".join(f"{report.command}: {report.machine}" for report in used.values())
+        notes.append(f"stages were measured on different machines, whose seconds are not alike ({where})")
+    return Cost(costs, tuple(videos), minutes, machines, tuple(dict.fromkeys(notes)))
+
+
+def _measured(reports: Sequence[Report], method: str) -> dict[str, list[Report]]:
+    """Stage -> the reports to take it from."""
+    found: dict[str, list[Report]] = {}
+    for stage in METHODS[method]:
+        having = [
+            report
+            for report in reports
+            if method in report.methods and any(stage in record["seconds"] for record in report.videos.values())
+        ]
+        for maker in MADE_BY[stage]:
+            if preferred := [report for report in having if report.command.startswith(maker)]:
+                having = preferred
+                break
+        found[stage] = having
+    return found
+
+
+def _common_videos(measured: Mapping[str, Mapping[str, list[Report]]], methods: Sequence[str]) -> list[str]:
+    """Videos for which every stage of every method was measured, in the order of the first report."""
+    having = {
+        (stage, report.path): [v for v, record in report.videos.items() if stage in record["seconds"]]
+        for name in methods
+        for stage, sources in measured[name].items()
+        for report in sources
+    }
+    common = set.intersection(*(set(videos) for videos in having.values()))
+    if not common:
+        spread = "; ".join(
+            f"{stage} of {len(videos)} videos ({videos[0]}, ...) in {path}" for (stage, path), videos in having.items()
+        )
+        raise CostError(f"no video was measured in all stages: {spread}. Name reports of the same videos")
+    return [video for video in next(iter(having.values())) if video in common]
+
+
+def _what_is_missing(reports: Sequence[Report], missing: Mapping[str, list[str]]) -> str:
+    """The sentence for the method that lacks least, RGB-only before all."""
+    name = min((name for name in METHODS if missing[name]), key=lambda n: (n != RGB_ONLY, len(missing[n])))
+    remedies = ", ".join(f"{stage} (measured by {' or '.join(MADE_BY[stage])})" for stage in missing[name])
+    found = sorted({stage for r in reports for record in r.videos.values() for stage in record["seconds"]})
+    return (
+        f"{name} cannot be told, no report measured {remedies}. The {len(reports)} given measured "
+        f"{', '.join(found) or 'nothing'}. Name the reports of those commands as well"
+    )
+
+
+def _machine(content: Mapping[str, Any]) -> str:
+    """The machine in words."""
+    machine = content.get("machine")
+    machine = machine if isinstance(machine, dict) else {}
+    threads, cores = machine.get("threads", 1), machine.get("cores", "?")
+    return (
+        f"{machine.get('processor', 'unknown processor')}, {cores} core{'' if cores == 1 else 's'}; "
+        f"{machine.get('device', 'cpu')}, {threads} thread{'' if threads == 1 else 's'}"
+    )
