@@ -18,12 +18,13 @@ from evaluate.annotations import Annotations, read_annotations
 from features.store import Store
 from train.checkpoint import Run
 from train.config import Config, Data, TrainingError, from_dict
-from train.dataset import Samples, channel_statistics, outside, videos_of
+from train.dataset import Samples
 from train.memory import Memory
 from train.methods import METHODS
 from train.methods.base import Method, Normaliser
 from train.optimiser import Average, make_optimiser
 from train.teacher import cache_teacher, check_teacher
+from train.videos import channel_statistics, outside, videos_of
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,16 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     student_cues = tuple(dict.fromkeys(branches))
     teacher = load_teacher(config, kind, material.store)
     teacher_cues = tuple(teacher.cues) if teacher is not None else ()
-    videos = videos_of(material.store, material.truth, (*student_cues, *teacher_cues))
+    resize = config.model.resize
+    videos = videos_of(material.store, material.truth, (*student_cues, *teacher_cues), resize)
     if remark := outside(material.store, material.truth, videos):
         print(remark, file=sys.stderr)
     seed_everything(config.seed)
     detector = Detector(detector_config(config, branches, material))
     if config.model.normalise:
-        detector.set_normalisation({cue: channel_statistics(material.store, videos, cue) for cue in student_cues})
+        detector.set_normalisation(
+            {cue: channel_statistics(material.store, videos, cue, resize) for cue in student_cues}
+        )
     memory = Memory(int(config.sampling.memory_gib * 2**30))
     cached = None
     if teacher is not None:
@@ -82,7 +86,7 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     optimiser = config.optimiser
     normaliser = Normaliser(optimiser.normaliser, optimiser.normaliser_momentum)
     method = kind(detector, method_options(config), normaliser).to(device)
-    samples = Samples(material.store, videos, student_cues, config.sampling, config.seed, detector.head, memory, cached)
+    samples = Samples(material.store, videos, student_cues, config.sampling, config.seed, detector, memory, cached)
     average = Average(detector, optimiser.ema, optimiser.ema_warmup)
     return Run(method, average, make_optimiser(method, optimiser)), samples
 
@@ -100,6 +104,7 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
         dropout=model.dropout,
         fusion=FusionConfig(kind=model.fusion),
         head=model.head,
+        resize=model.resize,
         head_config=dict(config.head_options),
         normalise=model.normalise,
         feature_ids={cue: store.feature_id(cue) for cue in dict.fromkeys(branches)},

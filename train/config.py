@@ -68,6 +68,7 @@ class Model:
     width: int = 512  # channels D of a branch, and of the head unless head.width says otherwise
     projection_depth: int = 2  # convolutions between the features and a branch
     dropout: float = 0.0  # share of input channels silenced; OpenTAD uses .2
+    resize: int | None = None  # steps that every video is resized to (ActivityNet: 192); None: as many as it has
     normalise: bool = False  # input channels to zero mean and unit variance over the training videos
     fusion: str = "gate"  # how two branches meet, see detect/fusion.py; "gate" is the paper's
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from detect.heads.base import Head, Predictions, Targets
-from evaluate.annotations import Annotations, VideoTruth
-from features.grid import ClipGrid
+from detect.detector import Detector
+from detect.heads.base import Predictions, Targets
 from features.store import Store
-from train.config import Sampling, TrainingError
+from train.config import Sampling
 from train.memory import Memory
+from train.videos import Video, read_steps
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,6 @@ class Batch:
         )
 
 
-@dataclass(frozen=True)
-class Video:
-    """One training video, its actions on the grid of its features."""
-
-    name: str
-    num_steps: int
-    targets: Targets
-    slack: float  # steps an action may stand over the end of a sample: half a clip is seen beyond its centre
-
-
 @dataclass
 class Sample:
     video: str
@@ -68,46 +58,6 @@ class Sample:
 
 
 Teacher = Callable[[str], "tuple[Tensor, Predictions]"]  # video -> (D, T) branch features, predictions of all of it
-
-
-def videos_of(store: Store, truth: Annotations, cues: Sequence[str]) -> list[Video]:
-    """The annotated videos, checked against the store: all features there, of one origin, without NaN."""
-    names = list(truth.videos)
-    if not names:
-        raise TrainingError("no video to train on: the annotations hold none of this subset")
-    store.check(names, cues)
-    return [
-        video_of(name, truth.videos[name], store.grid(name, cues[0]), slack_of(store, name, cues[0])) for name in names
-    ]
-
-
-def video_of(name: str, truth: VideoTruth, grid: ClipGrid, slack: float) -> Video:
-    segments = torch.from_numpy(np.asarray(grid.to_steps(truth.segments), np.float32).reshape(-1, 2))
-    return Video(name, grid.num_steps, Targets(segments, torch.from_numpy(np.asarray(truth.labels, np.int64))), slack)
-
-
-def slack_of(store: Store, video: str, cue: str) -> float:
-    attributes = store.attributes(video, cue)
-    return 0.5 * float(attributes["window"]) / float(attributes["stride"])
-
-
-def outside(store: Store, truth: Annotations, videos: Sequence[Video]) -> str:
-    """A remark on actions that no clip of their video sees, so that none can learn from them; empty without such."""
-    found = []
-    for video in videos:
-        unseen = (video.targets.segments[:, 0] > video.num_steps - 1 + video.slack) | (
-            video.targets.segments[:, 1] < -video.slack
-        )
-        found += [(video.name, *truth.videos[video.name].segments[i]) for i in unseen.nonzero()[:, 0].tolist()]
-    if not found:
-        return ""
-    name, start, end = found[0]
-    many = (
-        "1 action lies outside the features of its video"
-        if len(found) == 1
-        else (f"{len(found)} actions lie outside the features of their videos")
-    )
-    return f"{store.path}: {many} (first: {name}, {start:g} to {end:g} s)"
 
 
 def clip_targets(targets: Targets, start: int, stop: int, slack: float, min_overlap: float) -> Targets:
@@ -151,14 +101,14 @@ class Samples(Dataset):
         cues: Sequence[str],
         sampling: Sampling,
         seed: int,
-        head: Head,
+        detector: Detector,
         memory: Memory,
         teacher: Teacher | None = None,
     ) -> None:
         self.store, self.videos, self.cues, self.sampling = store, list(videos), tuple(dict.fromkeys(cues)), sampling
         self.seed, self.teacher = seed, teacher
-        self.alignment = head.alignment
-        self.crop, self.stack = head.crop, head.stack
+        self.head, self.resize = detector.head, detector.config.resize
+        self.alignment = detector.head.alignment
         self.memory = memory
 
     def __len__(self) -> int:
@@ -166,7 +116,9 @@ class Samples(Dataset):
 
     def features(self, video: Video, start: int, stop: int) -> dict[str, np.ndarray]:
         """(stop - start, D_in) of every cue, read once where the memory has room for the whole video."""
-        whole = self.memory.keep(video.name, lambda: {cue: self.store.read(video.name, cue) for cue in self.cues})
+        whole = self.memory.keep(
+            video.name, lambda: {cue: read_steps(self.store, video.name, cue, self.resize) for cue in self.cues}
+        )
         return {cue: x[start:stop] for cue, x in whole.items()}
 
     def __getitem__(self, item: tuple[int, int]) -> Sample:
@@ -178,7 +130,7 @@ class Samples(Dataset):
         teacher = None
         if self.teacher is not None:
             features, predictions = self.teacher(video.name)
-            teacher = features[:, start:stop], self.crop(predictions, start, stop)
+            teacher = features[:, start:stop], self.head.crop(predictions, start, stop)
         return Sample(video.name, self.features(video, start, stop), targets, teacher)
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
@@ -191,7 +143,7 @@ class Samples(Dataset):
         if samples[0].teacher is not None:
             views = [s.teacher for s in samples if s.teacher is not None]
             features = pad([features.float() for features, _ in views], length)
-            teacher = TeacherView(features, self.stack([predictions for _, predictions in views], length))
+            teacher = TeacherView(features, self.head.stack([predictions for _, predictions in views], length))
         return Batch(tuple(s.video for s in samples), cues, mask, [s.targets for s in samples], teacher)
 
     def steps_per_epoch(self) -> int:
@@ -221,14 +173,3 @@ def pad(sequences: Sequence[Tensor], length: int) -> Tensor:
     for row, sequence in zip(padded, sequences, strict=True):
         row[:, : sequence.shape[1]] = sequence
     return padded
-
-
-def channel_statistics(store: Store, videos: Sequence[Video], cue: str) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (D_in,) of a cue's channels over all steps of the videos."""
-    count, total, squares = 0, np.zeros(1), np.zeros(1)
-    for video in videos:
-        features = store.read(video.name, cue).astype(np.float64)
-        count, total, squares = count + len(features), total + features.sum(0), squares + (features**2).sum(0)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()

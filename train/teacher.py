@@ -23,6 +23,7 @@ from detect.heads.base import Predictions
 from features.store import Part, Store, build_index, fingerprint, is_done, write_part
 from train.config import TrainingError
 from train.memory import Memory
+from train.videos import read_steps
 
 LAYOUT = 1  # of a cached part: raised when its arrays change their meaning
 
@@ -66,7 +67,7 @@ def cache_teacher(
     missing = [video for video in videos if not is_done(target, video, stream, wanted[video])]
     detector = detector.to(device).eval().requires_grad_(False)
     for video in tqdm(missing, desc="teacher", unit="video", mininterval=1.0, disable=not missing):
-        arrays = answer(detector, store.read(video, cue), device)
+        arrays = answer(detector, read_steps(store, video, cue, detector.config.resize), device)
         write_part(target, Part(video, stream, arrays, {"fingerprint": wanted[video], "teacher": str(path)}))
     if missing:
         build_index(target)
@@ -105,6 +106,7 @@ def check_teacher(path: Path, teacher: DetectorConfig, student: DetectorConfig, 
         ("classes", tuple(teacher.classes), tuple(student.classes)),
         ("head", teacher.head, student.head),
         ("settings of the head", *only_differing(teacher.head_config, student.head_config)),
+        ("resize", teacher.resize, student.resize),
         ("width", teacher.width, student.width),
     ):
         if theirs != ours:

@@ -27,13 +27,14 @@ from detect.detector import Detector, DetectorConfig
 from detect.heads.base import Targets
 from features.store import Part, Store, build_index, write_part
 from train.config import Optimiser, Sampling
-from train.dataset import Batch, Samples, TeacherView, Video
+from train.dataset import Batch, Samples, TeacherView
 from train.memory import Memory
 from train.methods.base import Normaliser
 from train.methods.decomposed import Decomposed
 from train.optimiser import make_optimiser
 from train.recipes import small
 from train.teacher import cache_teacher
+from train.videos import Video
 
 BAR = 1.2
 VIDEOS, STEPS, CHANNELS, BATCH = 16, 75, 1536, 8
@@ -95,7 +96,7 @@ def main() -> int:
             cached = cache_teacher(
                 Path(folder) / "detector.pt", teacher, store, names, Path(folder), memory, torch.device("cpu")
             )
-            samples = Samples(store, videos, ["rgb"], sampling, 0, method.detector.head, memory, cached)
+            samples = Samples(store, videos, ["rgb"], sampling, 0, method.detector, memory, cached)
             steps[kind.__name__] = make_step(method, samples, store, teacher)
         seconds: dict[str, list[float]] = {name: [] for name in steps}
         generator = np.random.default_rng(0)

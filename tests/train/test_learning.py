@@ -12,6 +12,7 @@ from conftest import TinyWorld, seconds
 import features
 from detect.detector import Detector
 from evaluate.annotations import read_annotations
+from train.assemble import assemble, open_material
 from train.config import Config
 from train.log import read
 from train.run import main
@@ -131,3 +132,18 @@ def test_real_published_style_features_train_every_method(real: list[str], tmp_p
 
 def test_the_tiny_world_is_timed_as_it_says() -> None:
     assert seconds(0) == pytest.approx(8 / 15) and seconds(10) == pytest.approx(48 / 15)
+
+
+def test_videos_resized_to_one_length_are_taught_on_the_resized_grid(world: TinyWorld) -> None:
+    resized = ["--epochs", "1", "--set", "model.resize=32", "--set", "sampling.crop_ratio=[1,1]"]
+    assert main(world.arguments(*resized, "--cues", "flow", out="flow")) == 0
+    teacher = ["--method", "decomposed", "--teacher", str(world.runs / "flow/detector.pt")]
+    assert main(world.arguments(*resized, *teacher, out="student")) == 0
+    config = Config.read(world.runs / "student/config.json")
+    _, samples = assemble(config, open_material(config.data), world.runs / "again")
+    [batch] = samples.batches(0)
+    assert batch.mask.shape == (8, 32) and batch.mask.all()
+    assert batch.teacher is not None and batch.teacher.features.shape[2] == 32
+    for row, targets in enumerate(batch.targets):
+        for start, end in targets.segments.round().int().tolist():
+            assert batch.cues["rgb"][row, 0, start + 1 : end].mean() > 1.2  # the axis of every action

@@ -5,14 +5,24 @@ import torch
 from conftest import TinyWorld
 
 import features
-from detect.heads import HEADS
+from detect.detector import Detector, DetectorConfig
 from detect.heads.base import Targets
 from evaluate.annotations import read_annotations
 from train.config import Sampling
-from train.dataset import Samples, Video, channel_statistics, clip_targets, draw_crop, videos_of
+from train.dataset import Samples, clip_targets, draw_crop
 from train.memory import Memory
+from train.videos import Video, channel_statistics, videos_of
 
-HEAD = HEADS["actionformer"](8, 2, HEADS["actionformer"].Config(width=8, heads=2, levels=3, window=5))  # aligned to 4
+DETECTOR = Detector(
+    DetectorConfig(
+        classes=("left", "right"),
+        feature_dims={"rgb": 12, "flow": 12},
+        branches=("rgb", "flow"),
+        width=8,
+        head_config={"heads": 2, "levels": 3, "window": 5},
+    )
+)
+HEAD = DETECTOR.head  # aligned to 4
 
 
 def targets(*rows: tuple[float, float, int]) -> Targets:
@@ -23,7 +33,7 @@ def targets(*rows: tuple[float, float, int]) -> Targets:
 
 def samples_of(world: TinyWorld, sampling: Sampling, seed: int = 0) -> Samples:
     store, truth = features.open(world.features), read_annotations(world.annotations).subset("Training")
-    return Samples(store, videos_of(store, truth, ["rgb"]), ["rgb", "flow"], sampling, seed, HEAD, Memory(2**20))
+    return Samples(store, videos_of(store, truth, ["rgb"]), ["rgb", "flow"], sampling, seed, DETECTOR, Memory(2**20))
 
 
 def test_an_action_is_kept_with_half_of_it_inside_and_cut_at_the_end_of_the_sample() -> None:
@@ -64,7 +74,7 @@ def test_a_video_without_actions_is_a_sample_of_background(world: TinyWorld) -> 
     samples.videos[0] = Video(samples.videos[0].name, samples.videos[0].num_steps, targets(), 2.0)
     sample = samples[0, 0]
     assert len(sample.targets.labels) == 0
-    predictions = HEAD(torch.zeros(1, 8, 16), torch.ones(1, 16, dtype=torch.bool))
+    predictions = HEAD(torch.zeros(1, 16, 16), torch.ones(1, 16, dtype=torch.bool))
     losses = HEAD.loss(predictions, HEAD.assign(predictions, [sample.targets]), 1.0)
     assert all(torch.isfinite(value) for value in losses.values())
 

@@ -1,0 +1,82 @@
+"""The videos a run learns from: checked against the store, their actions on the grid of their features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detect.heads.base import Targets
+from detect.inference import resize_steps
+from evaluate.annotations import Annotations, VideoTruth
+from features.store import Store
+from train.config import TrainingError
+
+
+@dataclass(frozen=True)
+class Video:
+    """One training video, its actions on the grid of its features."""
+
+    name: str
+    num_steps: int
+    targets: Targets
+    slack: float  # steps an action may stand over the end of a sample: half a clip is seen beyond its centre
+
+
+def videos_of(store: Store, truth: Annotations, cues: Sequence[str], resize: int | None = None) -> list[Video]:
+    """The annotated videos, checked against the store: all features there, of one origin, without NaN."""
+    names = list(truth.videos)
+    if not names:
+        raise TrainingError("no video to train on: the annotations hold none of this subset")
+    store.check(names, cues)
+    return [video_of(store, name, cues[0], truth.videos[name], resize) for name in names]
+
+
+def video_of(store: Store, name: str, cue: str, truth: VideoTruth, resize: int | None) -> Video:
+    grid, attributes = store.grid(name, cue), store.attributes(name, cue)
+    slack = 0.5 * float(attributes["window"]) / float(attributes["stride"])
+    if resize:
+        slack, grid = slack * resize / grid.num_steps, grid.resized(resize)
+    segments = torch.from_numpy(np.asarray(grid.to_steps(truth.segments), np.float32).reshape(-1, 2))
+    return Video(name, grid.num_steps, Targets(segments, torch.from_numpy(np.asarray(truth.labels, np.int64))), slack)
+
+
+def read_steps(store: Store, video: str, cue: str, resize: int | None = None) -> np.ndarray:
+    """(T, D_in) of a whole video, resized to so many steps where the detector wants it."""
+    x = store.read(video, cue)
+    return resize_steps(x, resize) if resize else x
+
+
+def outside(store: Store, truth: Annotations, videos: Sequence[Video]) -> str:
+    """A remark on actions that no clip of their video sees, so that none can learn from them; empty without such."""
+    found = []
+    for video in videos:
+        unseen = (video.targets.segments[:, 0] > video.num_steps - 1 + video.slack) | (
+            video.targets.segments[:, 1] < -video.slack
+        )
+        found += [(video.name, *truth.videos[video.name].segments[i]) for i in unseen.nonzero()[:, 0].tolist()]
+    if not found:
+        return ""
+    name, start, end = found[0]
+    many = (
+        "1 action lies outside the features of its video"
+        if len(found) == 1
+        else (f"{len(found)} actions lie outside the features of their videos")
+    )
+    return f"{store.path}: {many} (first: {name}, {start:g} to {end:g} s)"
+
+
+def channel_statistics(
+    store: Store, videos: Sequence[Video], cue: str, resize: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (D_in,) of a cue's channels over all steps of the videos."""
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    for video in videos:
+        features = read_steps(store, video.name, cue, resize).astype(np.float64)
+        count, total, squares = count + len(features), total + features.sum(0), squares + (features**2).sum(0)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
