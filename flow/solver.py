@@ -10,7 +10,6 @@ every machine with fused multiply-add. A solver owns its scratch memory: one per
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from flow.parameters import FlowError, Parameters, choose_parameters
 
 SMALLEST = 16  # pixels, of either side
+BACKENDS = ("auto", "cpu", "cuda", "opencv")
 
 
 class Solver(Protocol):
@@ -124,28 +124,38 @@ class TVL1:
         self.iterations.append(self._count.tolist())
 
 
-def make_solver(backend: str = "auto", preset: str = "compat", **parameters: float) -> Callable[..., np.ndarray]:
-    """The solver of a backend: auto, cpu, cuda or opencv.
+def choose_backend(backend: str = "auto") -> str:
+    """auto: cpu where numba is installed, otherwise opencv, with a warning that it is about forty times slower."""
+    if backend not in BACKENDS:
+        raise FlowError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    if backend == "cpu" and not importlib.util.find_spec("numba"):
+        raise FlowError("backend cpu needs numba: pip install 'flowless[flow]', or take backend opencv")
+    if backend != "auto":
+        return backend
+    if importlib.util.find_spec("numba"):
+        return "cpu"
+    print(
+        "flow: no numba here: TV-L1 runs in OpenCV, about 40 times slower. pip install 'flowless[flow]'",
+        file=sys.stderr,
+    )
+    return "opencv"
 
-    auto is cpu where numba is installed, and otherwise opencv, with a warning: it is about forty times slower.
-    """
-    if backend == "auto":
-        if importlib.util.find_spec("numba"):
-            backend = "cpu"
-        else:
-            print(
-                "flow: no numba here: TV-L1 runs in OpenCV, about 40 times slower. pip install 'flowless[flow]'",
-                file=sys.stderr,
-            )
-            backend = "opencv"
+
+def make_solver(backend: str = "auto", preset: str = "compat", **parameters: float) -> Solver:
+    """The solver of a backend: auto, cpu, cuda or opencv."""
+    backend = choose_backend(backend)
     if backend == "cpu":
         return TVL1(preset, **parameters)
     if backend == "opencv":
         from flow.solver_opencv import OpenCVTVL1
 
         return OpenCVTVL1(preset, **parameters)
-    if backend == "cuda":
-        from flow.solver_cuda import CudaTVL1
+    from flow.solver_cuda import CudaTVL1
 
-        return CudaTVL1(preset, **parameters)
-    raise FlowError(f"no backend {backend!r}; there are auto, cpu, cuda and opencv")
+    return CudaTVL1(preset, **parameters)
+
+
+def warm_up(backend: str = "cpu") -> None:
+    """Compiles what the backend needs, or loads it from the cache; about 15 s the first time on a machine."""
+    blank = np.zeros((SMALLEST, SMALLEST), np.uint8)
+    make_solver(backend)(blank, blank)

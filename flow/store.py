@@ -5,14 +5,13 @@
     store.read("video_test_0000004", 0, 16)          # uint8 (16, 2, H, W), plane 0 along x, plane 1 along y
     store.read_pixels("video_test_0000004", 0, 16)   # the same in pixels, float32
 
-A pixel of flow, clipped to ±bound, becomes round((flow + bound) / (2 bound) * 255): steps of 0.157 px at the usual bound
+A pixel of flow, clipped to ±bound, becomes round((flow + bound) / (2 bound) * 255): 0.157 px a step at the usual bound
 of 20, as TSN and denseflow have it. Zero becomes 128 and comes back as 0.078 px. Pair k is frames k and k + 1.
 
 A video is stored as chunks of CHUNK pairs, streams "flow.000000000", "flow.000000256", ...: each is committed by
 itself, so that many workers share one long video and an interrupted run loses little.
 """
 
-import json
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +25,6 @@ from features.store import Part, Store, StoreError, write_part
 
 CHUNK = 256  # pairs; seconds of work, and at 224 x 224 about 3 MB of file
 BOUND = 20.0  # px
-PLANES = {"u8": "flow", "float16": "flow", "jpeg": "jpeg"}  # codec -> array that holds the pictures
 JPEG_QUALITY = 95  # largest error 1.2 px, a third of the size of u8; not reproducible between releases of libjpeg
 
 
@@ -52,13 +50,14 @@ def chunk_stream(cue: str, start: int) -> str:
 
 
 def write_chunk(
-    store: Path, video: str, cue: str, start: int, pairs: np.ndarray, codec: str, attributes: Mapping[str, Any]
+    store: Path, video: str, cue: str, start: int, pairs: np.ndarray, attributes: Mapping[str, Any]
 ) -> Path:
-    """Commits one chunk. pairs: (n, planes, H, W): uint8 for u8 and jpeg, float16, or int16 for gradients."""
+    """Commits one chunk. pairs: (n, planes, H, W), kept as attributes["codec"] says: u8, jpeg, float16 or int16."""
+    codec = attributes["codec"]
     arrays = {"flow": pairs} if codec != "jpeg" else _to_jpeg(pairs)
     # One compressed chunk per plane: it is what a clip reads, and deflate finds most of its repeats there.
     each = {"chunks": (1, 1, *pairs.shape[2:]), "compression": "gzip", "compression_opts": 1}
-    shapes = {**attributes, "codec": codec, "start": start, "num_pairs": len(pairs), "size": list(pairs.shape[1:])}
+    shapes = {**attributes, "start": start, "num_pairs": len(pairs), "size": list(pairs.shape[1:])}
     compression = {"flow": each} if codec != "jpeg" and len(pairs) else {}
     return write_part(store, Part(video, chunk_stream(cue, start), arrays, shapes), compression)
 
@@ -151,7 +150,7 @@ class FlowStore:
         expected = int(attributes["last_start"])
         if layout[-1][0] != expected or len(made) > 1:
             raise StoreError(
-                f"{self.path}: {video}: {len(layout)} chunks, made in {len(made)} ways, the last at pair {layout[-1][0]}, "
+                f"{self.path}: {video}: {len(layout)} chunks, made in {len(made)} ways, ending at {layout[-1][0]}, "
                 f"expected at {expected}: repeat the flow.{_command(self.cue)} command to complete them"
             )
         self._chunks[video] = [piece for piece in layout if piece[1] > piece[0]] or layout[:1]
@@ -180,8 +179,3 @@ def _to_jpeg(pairs: np.ndarray) -> dict[str, np.ndarray]:
     offsets = np.cumsum([0, *(len(picture) for picture in pictures)]).astype(np.int64)
     blob = np.concatenate(pictures) if pictures else np.zeros(0, np.uint8)
     return {"jpeg": blob, "offsets": offsets}
-
-
-def canonical(values: Mapping[str, Any]) -> str:
-    """Settings as text for an attribute."""
-    return json.dumps(values, sort_keys=True)

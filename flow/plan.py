@@ -1,0 +1,62 @@
+"""From videos to jobs: what flow.tvl1 and flow.gradient have in common."""
+
+import argparse
+from pathlib import Path
+
+from features import jobs
+from features.store import is_done
+from flow.settings import Settings
+from flow.store import CHUNK, chunk_starts, chunk_stream
+from flow.video import VideoError, list_videos, probe
+
+TASK = "flow.tasks:compute_chunk"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that both commands have."""
+    parser.add_argument(
+        "--videos", nargs="+", required=True, metavar="PATH", help="files, folders, globs or .txt lists of paths"
+    )
+    parser.add_argument("--size", type=int, default=256, metavar="PX", help="short side after resizing (default: 256)")
+    parser.add_argument("--crop", type=int, default=224, metavar="PX", help="centre square to keep (default: 224)")
+    parser.add_argument("--decoder", default="auto", help="auto, av, opencv or decord (default: auto)")
+    jobs.add_arguments(parser)
+
+
+def run(args: argparse.Namespace, settings: Settings, store: Path, command: str) -> jobs.Report:
+    """Computes the chunks that are not there yet; a video that cannot even be opened is a failure among the others."""
+    work, failures = [], []
+    for video, path in list_videos(args.videos).items():
+        try:
+            info = probe(path, decoder=settings.decoder)
+        except VideoError as error:
+            failures.append({"video": video, "cause": "VideoError", "message": str(error)})
+            continue
+        starts = chunk_starts(info.num_frames - 1)
+        for start in starts:
+            payload = {
+                "video": video,
+                "path": str(path.absolute()),
+                "store": str(store.absolute()),
+                "sha256": info.sha256,
+                "start": start,
+                "last_start": starts[-1],
+                "settings": settings.to_json(),
+            }
+            weight = min(CHUNK, info.num_frames - 1 - start) + (start == 0)
+            work.append(jobs.Job(chunk_stream(video, start), TASK, payload, weight, video))
+
+    def done(job: jobs.Job) -> bool:
+        wanted = settings.fingerprint(job.payload["sha256"])
+        return is_done(store, job.video, chunk_stream(settings.cue, job.payload["start"]), wanted)
+
+    return jobs.run(
+        work,
+        command=command,
+        report_path=store.with_suffix(".reports") / f"{command}.json",
+        store=store,
+        done=done,
+        failures=failures,
+        device="cuda" if settings.backend == "cuda" else "cpu",
+        **jobs.options(args),
+    )
