@@ -10,7 +10,7 @@ the start, in the order in which the decoder shows them.
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -51,7 +51,7 @@ def scan(path: Path) -> Scan:
 
 @lru_cache(maxsize=8)
 def _scan(path: Path, size: int, mtime_ns: int) -> Scan:
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         stream = _stream(container)
         tick = Fraction(stream.time_base or Fraction(1, 1000))
         times: list[int | None] = []
@@ -80,6 +80,17 @@ def _scan(path: Path, size: int, mtime_ns: int) -> Scan:
         ordered = np.array(known if usable else [], dtype=np.int64)
         header = _header(container, stream, ordered * float(tick), len(times), hidden, end_s)
     return Scan(ordered, np.array(sorted(keys), dtype=np.int64), len(times), tick, header)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """The container, closed at the end; DecodingStopped if FFmpeg finds none in the file."""
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, ValueError) as error:
+        raise DecodingStopped(0, getattr(error, "strerror", None) or str(error)) from error
+    with container:
+        yield container
 
 
 def _stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -213,7 +224,7 @@ def _as_shown(path: Path) -> Iterator[RawFrame]:
 def _decode(path: Path) -> Iterator[av.VideoFrame]:
     """Frames from the start, as the decoder gives them."""
     count = 0
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         stream = _stream(container)
         try:
             for frame in container.decode(stream):
@@ -231,7 +242,7 @@ def _decode_from(path: Path, start: int, packets: Scan) -> Iterator[av.VideoFram
     before = packets.keys[packets.keys <= wanted]
     if len(before) > 1:  # the first keyframe is the beginning
         count = start
-        with av.open(str(path)) as container:
+        with _opened(path) as container:
             stream = _stream(container)
             try:
                 container.seek(int(before[-1]), stream=stream)

@@ -234,8 +234,8 @@ def _header(path: Path, decoder: str) -> Header:
     """The decoder's header of a file; VideoError if the file is no video at all."""
     try:
         header: Header = _decoder(decoder).header(path)
-    except (DecodingStopped, OSError, ValueError, IndexError) as error:  # PyAV's errors are OSError and ValueError too
-        reason = error.reason if isinstance(error, DecodingStopped) else (getattr(error, "strerror", None) or error)
+    except (DecodingStopped, OSError) as error:
+        reason = error.reason if isinstance(error, DecodingStopped) else (error.strerror or error)
         raise VideoError(
             f"{path}: this is not a video that can be opened: {reason}. Expected a file that ffprobe can read: "
             "it may be cut short, of another type, or half downloaded; fetch it again, or leave it out"
