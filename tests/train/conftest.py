@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,34 +79,40 @@ def seconds(steps: float) -> float:
     return (steps * STRIDE + WINDOW / 2) / FPS
 
 
+def copy_world(world: TinyWorld, folder: Path) -> TinyWorld:
+    shutil.copytree(world.features.parent, folder, dirs_exist_ok=True)
+    return TinyWorld(folder / "features.h5", folder / "annotations.json", folder / "runs")
+
+
+def write_world(folder: Path, num_videos: int = 8) -> TinyWorld:
+    generator = np.random.default_rng(0)
+    store, database = folder / "features.h5", {}
+    for n in range(num_videos + 2):
+        video, num_steps = f"v{n:02d}", int(generator.integers(40, 60))
+        actions = draw_actions(generator, num_steps)
+        for cue in ("rgb", "flow", "gradient"):
+            write_features(store, video, cue, features_of(actions, num_steps, cue, generator))
+        frames = (num_steps - 1) * STRIDE + WINDOW + 1
+        database[video] = {
+            "subset": "Training" if n < num_videos else "Test",
+            "duration": frames / FPS,
+            "fps": FPS,
+            "annotations": [
+                {"label": label, "segment": [seconds(start), seconds(end)]} for start, end, label in actions
+            ],
+        }
+    build_index(store)
+    annotations = folder / "annotations.json"
+    annotations.write_text(json.dumps({"database": database}))
+    return TinyWorld(store, annotations, folder / "runs")
+
+
+@pytest.fixture(scope="session")
+def first_world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
 @pytest.fixture
-def make_world(tmp_path: Path) -> Callable[..., TinyWorld]:
-    def make(num_videos: int = 8, steps: tuple[int, int] = (40, 60), seed: int = 0) -> TinyWorld:
-        generator = np.random.default_rng(seed)
-        store, database = tmp_path / "features.h5", {}
-        for n in range(num_videos + 2):
-            video, num_steps = f"v{n:02d}", int(generator.integers(*steps))
-            actions = draw_actions(generator, num_steps)
-            for cue in ("rgb", "flow", "gradient"):
-                write_features(store, video, cue, features_of(actions, num_steps, cue, generator))
-            frames = (num_steps - 1) * STRIDE + WINDOW + 1
-            database[video] = {
-                "subset": "Training" if n < num_videos else "Test",
-                "duration": frames / FPS,
-                "fps": FPS,
-                "annotations": [
-                    {"label": label, "segment": [seconds(start), seconds(end)]} for start, end, label in actions
-                ],
-            }
-        build_index(store)
-        annotations = tmp_path / "annotations.json"
-        annotations.write_text(json.dumps({"database": database}))
-        return TinyWorld(store, annotations, tmp_path / "runs")
-
-    return make
-
-
-@pytest.fixture
-def world(make_world: Callable[..., TinyWorld]) -> TinyWorld:
-    """8 training and 2 test videos of 40 to 60 steps."""
-    return make_world()
+def world(first_world: TinyWorld, tmp_path: Path) -> TinyWorld:
+    """8 training and 2 test videos of 40 to 60 steps, to do with as a test likes."""
+    return copy_world(first_world, tmp_path)

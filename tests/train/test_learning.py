@@ -1,13 +1,12 @@
 """Training makes detectors that detect: against known truth, with a bar that an untrained student fails."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TinyWorld, seconds
+from conftest import TinyWorld, seconds, write_world
 
 import features
 from detect.detector import Detector
@@ -77,10 +76,8 @@ def test_a_run_folder_tells_its_whole_story(world: TinyWorld) -> None:
     assert [row["step"] for row in rows] == ["1", "2"]
 
 
-def test_the_recipe_follows_the_amount_of_data(
-    make_world: Callable[..., TinyWorld], capsys: pytest.CaptureFixture[str]
-) -> None:
-    world = make_world(num_videos=2)
+def test_the_recipe_follows_the_amount_of_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = write_world(tmp_path, num_videos=2)
     assert main(world.arguments("--epochs", "1")) == 0
     assert "recipe small: 2 videos with" in capsys.readouterr().err
     assert Config.read(world.runs / "run/config.json").recipe == "small"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SIZES, TinyWorld
+from conftest import SIZES, TinyWorld, copy_world, write_features
 
 import features
 from detect.detector import Detector
@@ -17,10 +17,17 @@ from train.config import Config, Data
 from train.run import main
 
 
-@pytest.fixture
-def taught(world: TinyWorld) -> TinyWorld:
+@pytest.fixture(scope="session")
+def first_taught(first_world: TinyWorld, tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    world = copy_world(first_world, tmp_path_factory.mktemp("taught"))
     assert main(world.arguments("--cues", "flow", "--epochs", "2", out="flow")) == 0
     return world
+
+
+@pytest.fixture
+def taught(first_taught: TinyWorld, tmp_path: Path) -> TinyWorld:
+    """A world with a teacher in runs/flow."""
+    return copy_world(first_taught, tmp_path)
 
 
 def distil(world: TinyWorld, *more: str, method: str = "decomposed", out: str = "student") -> int:
@@ -62,8 +69,6 @@ def test_the_teacher_is_asked_once_however_many_students_it_has(
 
 
 def test_a_cached_answer_is_redone_when_its_features_change(taught: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    from conftest import write_features
-
     assert distil(taught) == 0
     x = features.open(taught.features).read("v02", "flow")
     write_features(taught.features, "v02", "flow", x * 2, fingerprint="v02-flow-again")
@@ -172,8 +177,6 @@ def test_a_teacher_that_does_not_fit_is_refused(
 
 
 def test_a_teacher_of_other_features_is_refused(taught: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
-    from conftest import write_features
-
     for video in features.open(taught.features).videos:
         x = features.open(taught.features).read(video, "flow")
         write_features(taught.features, video, "flow", x, feature_id="other-weights")
