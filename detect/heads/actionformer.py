@@ -40,6 +40,7 @@ class ActionFormerConfig:
     )
     radius: float = 1.5  # points within this many strides of the centre are positive
     label_smoothing: float = 0.0  # 0.1 for ActivityNet
+    offset_weight: float = 1.0  # of the DIoU loss beside the focal loss; 2 for ActivityNet
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     min_score: float = 0.001  # candidates below are not decoded
@@ -195,7 +196,7 @@ class ActionFormer(Head):
         diou = diou_1d(predictions["offsets"].float(), assignment["offsets"])
         return {
             "class": (focal * valid[:, :, None]).sum() / normaliser,
-            "offset": torch.where(positive, diou, 0.0).sum() / normaliser,
+            "offset": self.config.offset_weight * torch.where(positive, diou, 0.0).sum() / normaliser,
         }
 
     def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:

@@ -125,9 +125,9 @@ class Block(nn.Module):
         self.mlp_path = DropPath(width, drop_path)
 
     def forward(self, x: Tensor, keep: Tensor, bias: Tensor) -> Tensor:
-        """x (B, T, D) zero under the mask.
+        """x (B, T, D), keep (B, T, 1) before the stride, bias after it. Returns (B, T / stride, D).
 
-        Keep (B, T, 1) 1 on real steps; bias of the strided steps. Returns (B, T / stride, D).
+        x is zero where keep is, and so is the result.
         """
         attended = local_attention(self.qkv(self.attention_norm(x) * keep), self.heads, bias, self.reach)
         attended = self.dropout(self.out(attended))
@@ -171,10 +171,9 @@ class Pyramid(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in windows)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """x (B, T, D) zero under mask (B, T), T a multiple of 2^(levels - 1). Returns levels (B, T / 2^l, D), their
-        masks.
+        """x (B, T, D), mask (B, T), T a multiple of 2^(levels - 1). Returns levels (B, T / 2^l, D) and their masks.
 
-        Levels are zero under their masks.
+        x is zero under the mask, and so are the levels under theirs.
         """
         masks = [mask[:, :: 2**level] for level in range(len(self.windows))]
         keeps = [m[:, :, None].to(x.dtype) for m in masks]

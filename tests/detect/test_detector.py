@@ -142,3 +142,14 @@ def test_impossible_detectors_are_refused_at_birth(changes: dict[str, object], m
 def test_a_wrong_field_of_the_head_is_named() -> None:
     with pytest.raises(DetectorError, match=r"does not fit the head 'actionformer': .*depth"):
         detector(head_config={"depth": 3})
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_predictions_on_the_gpu_are_those_on_the_cpu() -> None:
+    model = detector(branches=("rgb", "rgb"))
+    expected = model(cues(), MASK)
+    on_gpu = model.to("cuda")({name: value.to("cuda") for name, value in cues().items()}, MASK.to("cuda"))
+    assert torch.equal(on_gpu["valid"].cpu(), expected["valid"])
+    assert torch.allclose(on_gpu["logits"].cpu(), expected["logits"], atol=1e-3)
+    assert torch.allclose(on_gpu["offsets"].cpu(), expected["offsets"], atol=1e-3)
