@@ -18,6 +18,7 @@ from extract.plan import add_arguments, computed_motion, explain, run, settings_
 from extract.settings import SettingsError
 from features.store import StoreError
 from flow.parameters import PRESETS, FlowError
+from flow.solver import choose_backend, warm_up
 from flow.video import VideoError, list_videos
 
 
@@ -41,8 +42,11 @@ def main(argv: list[str] | None = None) -> int:
             motion = stored_motion(args.flow, list(list_videos(args.videos)))
             more = {"flow_store": args.flow.absolute(), "motion": motion}
         elif args.cue == "flow":
-            motion = computed_motion(args.preset)
-            more = {"flow_backend": args.backend, "flow_preset": args.preset, "motion": motion}
+            backend = choose_backend(args.backend)
+            if not args.dry_run:
+                warm_up(backend)  # here, once: workers that start at the same time would each compile for themselves
+            motion = computed_motion(args.backbone, args.preset, backend)
+            more = {"flow_backend": backend, "flow_preset": args.preset, "motion": motion}
         report = run(args, settings_from(args, args.cue, **more), f"extract.motion.{args.cue}")
     except (FlowError, SettingsError, StoreError, VideoError, WeightsError) as error:
         return explain(error)

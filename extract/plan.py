@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import torch
 
 import flow.store
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, weights_sha256
-from extract.settings import Settings, SettingsError, describe_motion
+from extract.settings import Settings, SettingsError
 from features import jobs
 from features.store import StoreError, is_done
 from flow.parameters import choose_parameters
-from flow.store import BOUND
+from flow.settings import Settings as FlowSettings
 from flow.video import DECODERS, MIN_DECODED, VideoError, list_videos, probe
 
 TASK = "extract.tasks:extract_video"
@@ -61,23 +61,25 @@ def choose_device(asked: str) -> str:
     return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def computed_motion(preset: str) -> str:
-    """The identity of flow that is computed on the fly."""
-    return describe_motion(asdict(choose_parameters(preset, {})), BOUND, "u8")
+def computed_motion(backbone: str, preset: str, backend: str) -> str:
+    """What flow that is computed on the fly is made from, as flow.tvl1 would say it with the backbone's geometry."""
+    geometry = BACKBONES[backbone].geometry
+    parameters = choose_parameters(preset, {})
+    made = FlowSettings("flow", geometry.short_side, geometry.crop, parameters=parameters, backend=backend).made_from
+    return json.dumps(made, sort_keys=True)
 
 
 def stored_motion(path: Path, videos: list[str]) -> str:
-    """The identity of the flow in a store; StoreError if the videos there were not all made in one way."""
+    """What the flow in a store is made from; StoreError if the videos there were not all made in one way."""
     store = flow.store.open(path)
     made: dict[str, str] = {}
-    for video in videos:
-        if video in store.videos:
-            attributes = store.attributes(video)
-            parameters = json.loads(attributes["parameters"])
-            made.setdefault(describe_motion(parameters, float(attributes["bound"]), attributes["codec"]), video)
+    for video in set(videos) & set(store.videos):
+        attributes = store.attributes(video)
+        said = {name: attributes[name] for name in FlowSettings("flow").made_from}
+        made.setdefault(json.dumps(said, sort_keys=True), video)
     if len(made) > 1:
         raise StoreError(
-            f"{path}: flow of {' and '.join(list(made.values())[:2])} was made in different ways. Repeat flow.tvl1 "
+            f"{path}: flow of {' and '.join(sorted(made.values())[:2])} was made in different ways. Repeat flow.tvl1 "
             "on all videos with one set of parameters"
         )
     return next(iter(made), "")

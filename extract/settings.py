@@ -1,6 +1,5 @@
 """Settings of an extraction: what the user chose, and the identities of what is made with it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -88,8 +87,3 @@ class Settings:
     def from_json(cls, values: Mapping[str, Any]) -> "Settings":
         paths = {name: Path(values[name]) if values[name] else None for name in ("weights", "flow_store")}
         return cls(**{field.name: values[field.name] for field in fields(cls)} | paths)
-
-
-def describe_motion(parameters: Mapping[str, Any], bound: float, codec: str) -> str:
-    """Flow is known by the solver's parameters and its rounding, not by where or by which backend it was computed."""
-    return json.dumps({"parameters": dict(parameters), "bound": bound, "codec": codec}, sort_keys=True)

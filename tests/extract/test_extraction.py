@@ -16,12 +16,14 @@ import torch
 import features
 from extract import motion, rgb
 from extract.backbones import build_backbone
-from extract.plan import computed_motion
+from extract.plan import computed_motion, stored_motion
 from extract.settings import Settings
 from extract.tasks import attributes, embed_video, extract_video
 from features.stopwatch import Stopwatch
+from flow import tvl1
 from flow.video import VideoError, probe, read_frames
 
+SMALL = ["--size", "64", "--crop", "64"]  # the geometry of the small backbone
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,7 +51,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def nano(cue: str, **changes: object) -> Settings:
-    more = {"motion": computed_motion("compat")} if cue == "flow" else {}
+    more = {"motion": computed_motion("nano", "compat", "cpu")} if cue == "flow" else {}
     return Settings(cue, backbone="nano", weights_sha256="test", **{**more, **changes})  # type: ignore[arg-type]
 
 
@@ -87,6 +89,34 @@ def test_features_equal_a_plain_loop_over_decoded_clips(videos: Path) -> None:
         theirs = backbone(backbone.prepare(torch.from_numpy(clips))).numpy()
     assert x.shape[1:] == (3, 16, 64, 64)
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_flow_of_a_store_and_flow_on_the_fly_give_the_same_features(videos: Path, tmp_path: Path) -> None:
+    assert tvl1.main(["--videos", str(videos / "v1.mp4"), "--flow", str(tmp_path / "flow.h5"), *SMALL]) == 0
+    flow_store = tmp_path / "flow.h5"
+    stored = nano("flow", flow_store=flow_store, motion=stored_motion(flow_store, ["v1"]))
+    attributes_of = {}
+    for name, settings in {"computed": nano("flow"), "stored": stored}.items():
+        extract_one(videos / "v1.mp4", tmp_path / f"{name}.h5", settings)
+        attributes_of[name] = features.open(tmp_path / f"{name}.h5").attributes("v1", "flow")
+    assert attributes_of["computed"] == attributes_of["stored"]  # fingerprint and feature_id too
+    assert parts_of(tmp_path / "computed.h5") == parts_of(tmp_path / "stored.h5")
+
+
+def test_flow_of_another_size_or_another_file_is_refused(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "videos"
+    write_video(folder / "v.mp4")
+    large = ["--size", "64", "--crop", "48"]
+    assert tvl1.main(["--videos", str(folder), "--flow", str(tmp_path / "flow.h5"), *large]) == 0
+    command = ["--cue", "flow", "--flow", str(tmp_path / "flow.h5"), *options(folder, tmp_path / "f.h5")]
+    assert motion.main(command) == 3
+    assert "is short64-crop48-linear/1, nano needs short64-crop64-linear/1" in capsys.readouterr().err
+    assert tvl1.main(["--videos", str(folder), "--flow", str(tmp_path / "flow.h5"), *SMALL]) == 0
+    write_video(folder / "v.mp4", seed=9)
+    assert motion.main(command) == 3
+    assert "comes from another file of that name. Repeat flow.tvl1 on it" in capsys.readouterr().err
 
 
 def test_a_part_says_where_it_comes_from(videos: Path) -> None:
@@ -142,6 +172,10 @@ def options(videos: Path, store: Path, *more: str) -> list[str]:
     return ["--videos", str(videos), "--features", str(store), "--backbone", "nano", "--device", "cpu", *more]
 
 
+def parts_of(store: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(store.with_suffix(".parts").rglob("*.h5"))]
+
+
 def parts(store: Path) -> dict[str, bytes]:
     return {str(path.relative_to(store.parent)): path.read_bytes() for path in store.parent.rglob("*.h5")}
 
@@ -180,8 +214,9 @@ def test_a_second_run_does_nothing_and_changed_settings_do_it_anew(
     assert motion.main([*gradient, *options(videos / "v0.mp4", store)]) == 0
     assert "0 done, 1 skipped" in capsys.readouterr().out
     assert parts(store) == first
-    assert motion.main([*gradient, *options(videos / "v0.mp4", store, "--stride", "8")]) == 0
-    assert "1 done, 0 skipped" in capsys.readouterr().out
+    assert motion.main([*gradient, *options(videos / "v0.mp4", store, "--stride", "8", "--dry-run")]) == 0
+    assert "1 to do, 0 skipped" in capsys.readouterr().out
+    extract_one(videos / "v0.mp4", store, nano("gradient", stride=8))
     assert features.open(store).read("v0", "gradient").shape == (6, 1536)  # floor((60 - 1 - 16) / 8) + 1
 
 
