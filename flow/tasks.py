@@ -31,18 +31,19 @@ def compute_chunk(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     info = _probed(payload["path"], payload["sha256"], settings.decoder)
     start = payload["start"]
     frames = watch.iterate("decode", _resized(Path(payload["path"]), settings, start))
-    pairs = []
+    pairs: np.ndarray = np.empty((CHUNK, *_shape(settings)), _dtype(settings))
+    count = 0
     for before, after in pairwise(frames):
         with watch(settings.cue):
-            pairs.append(_solver(payload["settings"])(before, after))
-        beat(len(pairs))
-    stored = np.stack(pairs) if pairs else np.zeros((0, *_shape(settings)), _dtype(settings))
+            pairs[count] = _solver(payload["settings"])(before, after)
+        count += 1
+        beat(count)
     with watch("write"):
         made = attributes(settings, info, payload["last_start"])
-        path = write_chunk(Path(payload["store"]), payload["video"], settings.cue, start, stored, made)
+        path = write_chunk(Path(payload["store"]), payload["video"], settings.cue, start, pairs[:count], made)
     return {
         "duration_s": info.duration_s,
-        "frames": len(pairs) + (start == 0),  # the first frame of a video has no pair of its own
+        "frames": count + (start == 0),  # the first frame of a video has no pair of its own
         "bytes": path.stat().st_size,
         "seconds": watch.seconds,
     }
