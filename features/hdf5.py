@@ -9,8 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from features.index import Row, read_rows
-from features.parts import StoreError, encode, group_name, read_attributes
+from features.layout import StoreError, encode, group_name
+from features.parts import read_attributes
+from features.table import Row, read_rows
 
 KEPT_OPEN = 8  # parts
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from features.commit import sweep
 from features.engines import ENGINES, EngineError
 from features.index import build_index
-from features.parts import StoreError, parts_folder
+from features.layout import StoreError, parts_folder
 from features.report import Ledger, Report, read_report, write_report
 from features.supervisor import Job, Limits, Outcome
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from features.grid import ClipGrid
-from features.index import Row
-from features.parts import StoreError, fingerprint
+from features.layout import StoreError
+from features.parts import fingerprint
+from features.table import Row
 
 GRID_FILE = "grid.json"
 TWO_STREAM = 2048  # columns of a two-stream I3D file: RGB, then flow

@@ -1,9 +1,5 @@
 """One part file per video and stream: the unit in which work is committed to a feature store.
 
-    features/thumos.h5                                  the index (see features/index.py)
-    features/thumos.parts/rgb/video_test_0000004.h5     a part; the name is the percent-encoded video id
-
-In every file of a store (part, shard or single file) the arrays of a stream lie in the group /videos/<video>/<stream>.
 A part is put together in memory and written as a whole, so no crash can leave half of one, and its bytes depend on its
 contents alone.
 """
@@ -19,21 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import h5py
 import numpy as np
 
 from features.commit import write_whole
 from features.grid import ClipGrid
+from features.layout import SCHEMA, StoreError, group_name, part_path
+from features.table import describe, write_table
 
-SCHEMA = "flowless/1"
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ATTRIBUTE_BYTES = 60_000  # HDF5 keeps an attribute in an object header of at most 64 KB
-
-
-class StoreError(Exception):
-    """A feature store that cannot be read, or does not hold what is asked of it."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +49,6 @@ def fingerprint(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def parts_folder(store: Path) -> Path:
-    return Path(store).with_suffix(".parts")
-
-
-def part_path(store: Path, video: str, stream: str) -> Path:
-    return parts_folder(store) / stream / f"{encode(video)}.h5"
-
-
-def group_name(video: str, stream: str) -> str:
-    return f"videos/{encode(video)}/{stream}"
-
-
-def encode(video: str) -> str:
-    """A video id as one name for files and groups: percent-encoded, slashes too, and never "." or ".."."""
-    name = quote(video, safe="")
-    return name.replace(".", "%2E") if name in {".", ".."} else name
-
-
-def decode(name: str) -> str:
-    return unquote(name)
-
-
 def write_part(store: Path, part: Part, compression: Mapping[str, dict[str, Any]] | None = None) -> Path:
     """Commits a part to the store's folder of parts; an older part of the same video and stream is replaced.
 
@@ -86,10 +56,13 @@ def write_part(store: Path, part: Part, compression: Mapping[str, dict[str, Any]
     Raises StoreError for contents that no store should hold, OSError when the disk will not take the file.
     """
     target = part_path(store, part.video, part.stream)
-    arrays = _checked(part, target)
+    arrays = _checked(part, Path(store))
     with in_memory() as file:
         file.attrs["schema"] = SCHEMA
-        fill_group(file.create_group(group_name(part.video, part.stream)), arrays, part.attributes, compression)
+        group = file.create_group(group_name(part.video, part.stream))
+        digests = _fill(group, arrays, part.attributes, compression or {})
+        num_steps = len(arrays["features"]) if "features" in arrays else -1
+        write_table(file, [describe(part.video, part.stream, part.attributes, digests, num_steps)])
         image = file_image(file)
     try:
         return write_whole(target, image)
@@ -109,24 +82,33 @@ def file_image(file: h5py.File) -> bytes:
     return file.id.get_file_image()
 
 
-def fill_group(
+def _fill(
     group: h5py.Group,
     arrays: Mapping[str, np.ndarray],
     attributes: Mapping[str, Any],
-    compression: Mapping[str, dict[str, Any]] | None = None,
-) -> None:
-    """Writes arrays, each with the sha256 of its data, then attributes, `complete` last; always in the same order."""
-    for name in sorted(arrays):
-        options = (compression or {}).get(name, {})
-        dataset = group.create_dataset(name, data=arrays[name], track_times=False, **options)
-        dataset.attrs["sha256"] = array_digest(arrays[name])
+    compression: Mapping[str, dict[str, Any]],
+) -> dict[str, str]:
+    """Writes arrays, then attributes, `complete` last, always in one order; returns the sha256 of each array's data."""
+    digests = {name: array_digest(arrays[name]) for name in sorted(arrays)}
+    for name, digest in digests.items():
+        dataset = group.create_dataset(name, data=arrays[name], track_times=False, **compression.get(name, {}))
+        dataset.attrs["sha256"] = digest
     for name in sorted(set(attributes) - {"complete"}):
         group.attrs[name] = attributes[name]
     group.attrs["complete"] = True
+    return digests
 
 
 def array_digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"").hexdigest()
+
+
+def all_finite(features: np.ndarray) -> bool:
+    """np.isfinite(features).all(), for float16 from the bits: .3 ms instead of 12 for two thousand steps."""
+    if features.dtype != np.float16 or not features.size:
+        return bool(np.isfinite(features).all())
+    magnitudes = np.ascontiguousarray(features).view(np.uint16) & np.uint16(0x7FFF)
+    return int(magnitudes.max()) < 0x7C00  # from here on it is infinity, then NaN
 
 
 def damaged_arrays(group: h5py.Group) -> list[str]:
@@ -149,19 +131,21 @@ def is_done(store: Path, video: str, stream: str, fingerprint: str) -> bool:
         try:
             with h5py.File(path, "r", locking=False) as file:
                 group = file[group_name(video, stream)]
-                if bool(group.attrs["complete"]) and group.attrs["fingerprint"] == fingerprint:
+                if "index" in file and bool(group.attrs["complete"]) and group.attrs["fingerprint"] == fingerprint:
                     return True
         except (OSError, KeyError):
             continue
     return False
 
 
-def _checked(part: Part, target: Path) -> dict[str, np.ndarray]:
+def _checked(part: Part, store: Path) -> dict[str, np.ndarray]:
     """The arrays as they will be stored, or a StoreError that says what is wrong with them."""
 
     def refuse(what: str) -> StoreError:
-        return StoreError(f"{target}: {part.stream} of video {part.video!r}: {what}")
+        return StoreError(f"{store}: {part.stream} of video {part.video!r}: {what}")
 
+    if store.suffix not in {".h5", ".hdf5"}:
+        raise StoreError(f"{store}: name a feature store with .h5 at its end, e.g. {store}.h5")
     if not part.video or not _STREAM.fullmatch(part.stream):
         raise refuse("a part needs a video id and a stream name of letters, digits, dots and dashes")
     if "fingerprint" not in part.attributes:
@@ -180,8 +164,8 @@ def _checked(part: Part, target: Path) -> dict[str, np.ndarray]:
         raise refuse(f"features must be (T, D) floats with T > 0; got {features.shape} {features.dtype}")
     with np.errstate(over="ignore"):
         arrays["features"] = features.astype(np.float16, copy=False)
-    bad = ~np.isfinite(arrays["features"]).all(axis=1)
-    if bad.any():
+    if not all_finite(arrays["features"]):
+        bad = ~np.isfinite(arrays["features"]).all(axis=1)
         raise refuse(
             f"features are NaN, infinite or beyond float16 (65504) at step {int(bad.argmax())} of {len(features)} "
             "(the backbone or its weights gave them); nothing was written"

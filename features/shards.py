@@ -14,8 +14,10 @@ import h5py
 from tqdm import tqdm
 
 from features.commit import DISK_ERRORS, whole_file
-from features.index import Row, build_index, read_rows, shards_folder, write_table
-from features.parts import SCHEMA, StoreError, damaged_arrays, fingerprint, group_name, part_path, parts_folder
+from features.index import build_index
+from features.layout import SCHEMA, StoreError, group_name, part_path, parts_folder, shards_folder
+from features.parts import damaged_arrays, fingerprint
+from features.table import Row, read_rows, write_table
 
 
 def write_shards(store: Path, count: int, keep_parts: bool = True) -> list[Path]:

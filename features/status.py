@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import features
-from features.parts import parts_folder
+from features.layout import parts_folder
 from features.report import read_report
 from features.store import Store, StoreError
 

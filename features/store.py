@@ -19,9 +19,11 @@ import numpy as np
 
 from features.grid import ClipGrid
 from features.hdf5 import Hdf5Source
-from features.index import Row, build_index
+from features.index import build_index
+from features.layout import SCHEMA, StoreError, part_path
 from features.npy import NpySource
-from features.parts import SCHEMA, Part, StoreError, fingerprint, is_done, part_path, write_part
+from features.parts import Part, all_finite, fingerprint, is_done, write_part
+from features.table import Row
 
 __all__ = [
     "SCHEMA",
@@ -98,8 +100,7 @@ class Store:
     def read(self, video: str, stream: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
         """Features (T, D) of steps [start, stop), as stored (float16 in our own files). StoreError if any is NaN."""
         features = self.array(video, stream, "features", start, stop)
-        # One sum instead of a test of each value: NaN and infinity both survive addition.
-        if not np.isfinite(features.sum(dtype=np.float64)):
+        if not all_finite(features):
             bad = ~np.isfinite(features).all(axis=1)
             raise StoreError(
                 f"{self.path}: {stream} of video {video!r} is NaN or infinite at {int(bad.sum())} of {len(bad)} steps, "

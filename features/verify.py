@@ -16,9 +16,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 import features
-from features.index import read_rows
-from features.parts import array_digest, parts_folder
+from features.layout import parts_folder
+from features.parts import array_digest
 from features.store import Store, StoreError
+from features.table import read_rows
 
 
 def main(argv: list[str] | None = None) -> int:

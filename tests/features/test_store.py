@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import features
-from features.parts import encode
+from features.layout import encode
 from features.store import Part, StoreError, build_index, fingerprint, is_done, part_path, write_part
 
 T, D = 6, 8

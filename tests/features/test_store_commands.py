@@ -9,7 +9,7 @@ import pytest
 
 import features
 from features import diff, export, importer, pack, status, verify
-from features.parts import part_path
+from features.layout import part_path
 from features.store import Part, build_index, fingerprint, is_done, write_part
 
 VIDEOS = [f"v{number}" for number in range(5)]
