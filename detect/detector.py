@@ -190,9 +190,9 @@ class Detector(nn.Module):
             raise DetectorError(
                 f"{path}: expected a file of schema {SCHEMA}, found {found}; train.run writes it as detector.pt"
             )
-        detector = cls(DetectorConfig.from_json(saved["config"]))
         try:
+            detector = cls(DetectorConfig.from_json(saved["config"]))
             detector.load_state_dict(saved["state"])
-        except RuntimeError as error:
-            raise DetectorError(f"{path}: weights don't fit the configuration in the same file: {error}") from None
+        except (KeyError, TypeError, ValueError, RuntimeError, DetectorError) as error:
+            raise DetectorError(f"{path}: made by another version of flowless, or damaged: {error}") from None
         return detector.to(device).eval()

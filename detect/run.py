@@ -41,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DetectorError, StoreError, AnnotationError, DetectionError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 74
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written; repeat the command", file=sys.stderr)
+        return 75
     return 3 if failed else 0
 
 
@@ -59,6 +65,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.subset and not args.annotations:
         parser.error("--subset needs --annotations")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no CUDA device here; take --device cpu")
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     return args
@@ -104,6 +112,8 @@ def run(
             "device": args.device,
             "threads": torch.get_num_threads(),
         }
+    if failures and not detections:  # one reason for all, such as no frame rate: no file is better than an empty one
+        raise StoreError(failures[0]["message"])
     config = detector.config
     note = {"detector": str(args.detector), "features": str(args.features), "cues": detector.cues, "head": config.head}
     write_detections(args.out, detections, {**note, "feature_ids": config.feature_ids})

@@ -196,3 +196,27 @@ def test_a_directory_of_npy_files_is_detected_too(tmp_path: Path) -> None:
     given = ("--detector", str(tmp_path / "detector.pt"), "--features", str(tmp_path / "npy"))
     assert run.main([*given, *out, "--subset", "Test"]) == 0
     assert read_detections(tmp_path / "found.json").videos == ("v2",)
+
+
+def test_npy_files_without_a_frame_rate_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "npy").mkdir()
+    np.save(tmp_path / "npy" / "v2.npy", features()["rgb"])
+    detector(feature_ids={}).save(tmp_path / "detector.pt")
+    given = ("--detector", str(tmp_path / "detector.pt"), "--features", str(tmp_path / "npy"))
+    assert run.main([*given, "--out", str(tmp_path / "found.json"), "--device", "cpu"]) == 2
+    assert "StoreError" in (said := capsys.readouterr().err) and "fps" in said
+    assert not (tmp_path / "found.json").exists()
+
+
+def test_a_detector_of_another_version_is_refused(tmp_path: Path) -> None:
+    config = json.loads(CONFIG.to_json()) | {"colour": "blue"}
+    torch.save({"schema": "flowless-detector/1", "config": json.dumps(config), "state": {}}, tmp_path / "detector.pt")
+    with pytest.raises(DetectorError, match=r"detector\.pt: made by another version of flowless, or damaged: .*colour"):
+        Detector.load(tmp_path / "detector.pt")
+
+
+def test_a_folder_in_place_of_the_detections_is_told_as_such(tmp_path: Path) -> None:
+    make_store(tmp_path)
+    detector().save(tmp_path / "detector.pt")
+    (tmp_path / "found.json").mkdir()
+    assert command(tmp_path) == 74
