@@ -14,7 +14,7 @@ import numpy as np
 
 from flow.video import Frame
 
-View = Callable[[Frame, Frame], np.ndarray]  # what a cue shows of two neighbouring frames: (H, W, channels)
+View = Callable[[Frame, Frame], np.ndarray]  # what a cue shows of a frame and the next: (H, W, channels)
 
 
 class Clip(NamedTuple):

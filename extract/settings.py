@@ -71,6 +71,12 @@ class Settings:
         """The same for all videos whose features may be used together."""
         return f"{self.backbone}-{self.cue}-{fingerprint(self.values())}"
 
+    @staticmethod
+    def backbone_of(feature_id: str) -> str | None:
+        """The backbone that made the RGB features of this id; None if it is none of ours."""
+        name = feature_id.rsplit("-rgb-", 1)[0]
+        return name if name in BACKBONES and name != feature_id else None
+
     def fingerprint(self, video_sha256: str) -> str:
         """Changes whenever the part of a video must be made anew."""
         return fingerprint({**self.values(), "video_sha256": video_sha256, "min_decoded": self.min_decoded})

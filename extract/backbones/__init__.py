@@ -16,7 +16,12 @@ RANDOM_SEED = 0  # of the weights of a backbone that was given none
 
 
 def build_backbone(
-    name: str, cue: str, weights: Path | None = None, device: str = "cpu", precision: str = "float32"
+    name: str,
+    cue: str,
+    weights: Path | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    quiet: bool = False,
 ) -> Backbone:
     """A backbone ready to embed clips; without weights those that ship with it, else random ones, said loudly."""
     with torch.random.fork_rng(devices=[]):
@@ -25,7 +30,7 @@ def build_backbone(
     weights = weights or backbone.shipped_weights(cue)
     if weights is not None:
         backbone.load(weights)
-    else:
+    elif not quiet:
         print(
             f"WARNING: {name} has no weights for {cue}: its features are those of a RANDOM network, good for trying "
             "commands out and for nothing else. Give a checkpoint with --weights.",

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from extract.clips import batches, cut
+from extract.embedding import show_rgb
+from extract.motion_views import FlowView, GradientView
 from extract.settings import Settings
-from extract.views import FlowView, GradientView, RgbView
 from features.grid import num_clips
 from features.stopwatch import Stopwatch
 from flow.geometry import Geometry
@@ -99,7 +100,7 @@ def test_the_views_of_all_cues_are_the_same_square() -> None:
     frames = frames_of(np.zeros((64, 90, 3), np.uint8), np.full((64, 90, 3), 200, np.uint8))
     frames[0].rgb[:, 13] = 7  # the first column of the crop: (90 - 64) / 2
     geometry, watch = Geometry(64, 64), Stopwatch()
-    rgb = RgbView(geometry)(*frames)
+    rgb = show_rgb(geometry)(*frames)
     assert rgb.shape == (64, 64, 3) and (rgb[:, 0] == 7).all() and (rgb[:, 1:] == 0).all()
     gradient = GradientView(geometry, watch)(*frames)
     assert gradient.dtype == np.int16 and (gradient[:, 0] == 193).all() and (gradient[:, 1:] == 200).all()

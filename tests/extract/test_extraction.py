@@ -16,9 +16,10 @@ import torch
 import features
 from extract import motion, rgb
 from extract.backbones import build_backbone
+from extract.embedding import embed_video, show_rgb
 from extract.plan import computed_motion, stored_motion
 from extract.settings import Settings
-from extract.tasks import attributes, embed_video, extract_video
+from extract.tasks import attributes, extract_video
 from features.stopwatch import Stopwatch
 from flow import tvl1
 from flow.video import VideoError, probe, read_frames
@@ -79,7 +80,8 @@ def test_all_cues_have_the_same_clips_at_the_same_times(videos: Path, tmp_path: 
 def test_features_equal_a_plain_loop_over_decoded_clips(videos: Path) -> None:
     settings = nano("rgb", batch=3)
     backbone = build_backbone("nano", "rgb")
-    ours, _, count = embed_video("v0", videos / "v0.mp4", settings, backbone, Stopwatch())
+    view = show_rgb(backbone.geometry)
+    ours, _, count = embed_video(videos / "v0.mp4", settings, backbone, view, Stopwatch())
     frames = np.stack([frame.rgb for frame in read_frames(videos / "v0.mp4")])
     assert count == len(frames) == 60
     clips = np.stack([frames[start : start + 16, :, 16:80] for start in range(0, 60 - 16, 4)])  # 64 x 64 of 64 x 96
@@ -148,7 +150,7 @@ def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path: Path) -> No
     for num_frames in (60, 400):
         path = write_video(tmp_path / f"{num_frames}.mp4", num_frames)
         tracemalloc.start()
-        embed_video("v", path, nano("rgb"), backbone, Stopwatch())
+        embed_video(path, nano("rgb"), backbone, show_rgb(backbone.geometry), Stopwatch())
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 100 * 64 * 96 * 3  # 340 more frames came by

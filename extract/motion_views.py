@@ -1,7 +1,6 @@
-"""Views: what each cue shows of two neighbouring frames, always through the same geometry."""
+"""What the motion cues show of two neighbouring frames; RGB, which needs none of this, is in `embedding`."""
 
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,24 +16,8 @@ from flow.video import Frame, VideoError
 BLOCK = 64  # pairs read from a flow store at a time
 
 
-class View(Protocol):
-    """Shows frames `previous` and `frame`, both resized but not cropped, as (crop, crop, channels)."""
-
-    def __call__(self, previous: Frame, frame: Frame) -> np.ndarray: ...
-
-
-class RgbView:
-    """The first of the two frames."""
-
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
-
-    def __call__(self, previous: Frame, frame: Frame) -> np.ndarray:
-        return self.geometry.crop_center(previous.rgb)
-
-
 class GradientView:
-    """Their difference, int16."""
+    """The difference of the two, int16."""
 
     def __init__(self, geometry: Geometry, watch: Stopwatch) -> None:
         self.geometry, self.watch = geometry, watch

@@ -1,0 +1,70 @@
+"""One video in, the features of one cue out: frames stream through clips and the backbone."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from extract.backbones import Backbone
+from extract.clips import View, batches, cut
+from extract.settings import Settings
+from features.stopwatch import Stopwatch
+from flow.geometry import Geometry
+from flow.video import Frame, VideoError, read_frames
+
+
+class Embedding(NamedTuple):
+    """The features of a video as a store keeps them."""
+
+    features: np.ndarray  # (T, D) float16
+    t_center: np.ndarray  # (T,) seconds
+    num_frames: int
+
+
+def show_rgb(geometry: Geometry) -> View:
+    """RGB shows the first of two neighbouring frames."""
+    return lambda previous, frame: geometry.crop_center(previous.rgb)
+
+
+def embed_video(
+    path: Path,
+    settings: Settings,
+    backbone: Backbone,
+    view: View,
+    watch: Stopwatch,
+    beat: Callable[[int], None] = lambda frames: None,
+) -> Embedding:
+    """All features of a video. beat(frames_done) is called with every frame."""
+    frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
+    features, times = [], []
+    for batch in batches(cut(frames, view, settings.window, settings.stride), settings.batch):
+        with watch(f"{settings.cue}_network"):
+            features.append(backbone.embed(np.stack([clip.steps for clip in batch])))
+        times += [clip.t_center for clip in batch]
+    if not times:
+        raise VideoError(
+            f"{path}: {frames.count} frames are too few: a window of {settings.window} needs at least "
+            f"{settings.window + 1}. Leave this video out, or choose a smaller --window"
+        )
+    with np.errstate(over="ignore"):  # the store refuses what float16 cannot hold, with a word on where it comes from
+        return Embedding(np.concatenate(features).astype(np.float16), np.array(times), frames.count)
+
+
+class ResizedFrames:
+    """The frames of a video with their short side resized, counted as they pass."""
+
+    def __init__(
+        self, path: Path, settings: Settings, geometry: Geometry, watch: Stopwatch, beat: Callable[[int], None]
+    ) -> None:
+        self.path, self.settings, self.geometry, self.watch, self.beat = path, settings, geometry, watch, beat
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = read_frames(self.path, decoder=self.settings.decoder, min_decoded=self.settings.min_decoded)
+        return self.watch.iterate("decode", map(self._resized, frames))
+
+    def _resized(self, frame: Frame) -> Frame:
+        self.count = frame.index + 1
+        self.beat(self.count)
+        return frame._replace(rgb=self.geometry.resize(frame.rgb))
