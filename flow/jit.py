@@ -19,7 +19,7 @@ from numba.core.registry import cpu_target
 
 config: Any = numba.core.config
 
-PAGES = ("jit", "simd", "layout", "iteration", "median", "warp", "pyramid", "level")
+PAGES = ("jit", "simd", "layout", "iteration", "median", "warp", "resize", "level")
 
 
 def _vector_lanes() -> int:

@@ -10,13 +10,14 @@ every machine with fused multiply-add. A solver owns its scratch memory: one per
 
 import importlib.util
 import sys
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
 from flow.parameters import FlowError, Parameters, choose_parameters
+from flow.pyramid import SMALLEST, level_sizes, taps
 
-SMALLEST = 16  # pixels, of either side
 BACKENDS = ("auto", "cpu", "cuda", "opencv")
 
 
@@ -59,9 +60,9 @@ class TVL1:
     """TV-L1 on one CPU core. `parameters` are the fields of `flow.parameters.Parameters`."""
 
     def __init__(self, preset: str = "compat", **parameters: float) -> None:
-        from flow import level, pyramid  # numba is needed from here on, not to import this page
+        from flow import level, resize  # numba is needed from here on, not to import this page
 
-        self._level, self._pyramid = level, pyramid
+        self._level, self._resize = level, resize.resize
         self.parameters: Parameters = choose_parameters(preset, parameters)
         self.iterations: list[list[int]] = []  # of the last pair: per level, coarse to fine, and per warp
         self._sizes: list[tuple[int, int]] = []
@@ -87,20 +88,23 @@ class TVL1:
         """Memory for frames of this size, unless it is there."""
         if self._sizes and self._sizes[0] == (height, width):
             return
-        self._sizes = self._pyramid.level_sizes(height, width, self.parameters.scales, self.parameters.scale_step)
+        step = self.parameters.scale_step
+        self._sizes = level_sizes(height, width, self.parameters.scales, step)
         areas = [h * w for h, w in self._sizes]
         self._pictures0, self._pictures1 = ([np.zeros(area, np.float32) for area in areas] for _ in range(2))
         self._u1, self._u2 = ([np.zeros(area, np.float32) for area in areas] for _ in range(2))
         self._buffers = self._level.Workspace(height, width).buffers()
         self._count = np.zeros(self.parameters.warps, np.int64)
+        self._down, self._up = [], []  # from level s to s + 1, and back: (columns, weights, rows, weights)
+        for (h, w), (less_h, less_w) in pairwise(self._sizes):
+            self._down.append((*taps(w, less_w, 1 / step), *taps(h, less_h, 1 / step)))
+            self._up.append((*taps(less_w, w, less_w / w), *taps(less_h, h, less_h / h)))
 
     def _build_pyramid(self, pictures: list[np.ndarray], frame: np.ndarray) -> None:
         """Each level from the one above it, without a blur, as OpenCV does."""
         pictures[0][:] = frame.ravel()
-        ratio = 1.0 / self.parameters.scale_step
-        for s in range(1, len(pictures)):
-            sizes = (*self._sizes[s - 1], pictures[s], *self._sizes[s])
-            self._pyramid.resize(pictures[s - 1], *sizes, ratio, ratio, np.float32(1))
+        for s, down in enumerate(self._down):
+            self._resize(pictures[s], self._sizes[s][1], *down, np.float32(1), pictures[s + 1])
 
     def _start(self, s: int) -> None:
         """Zero flow on the coarsest level, elsewhere the flow of the coarser one, enlarged."""
@@ -108,10 +112,8 @@ class TVL1:
             if s == len(self._sizes) - 1:
                 u[s][:] = 0
             else:
-                (height, width), (to_height, to_width) = self._sizes[s + 1], self._sizes[s]
-                gain = np.float32(1.0 / self.parameters.scale_step)
-                ratios = height / to_height, width / to_width
-                self._pyramid.resize(u[s + 1], height, width, u[s], to_height, to_width, *ratios, gain)
+                gain = np.float32(1 / self.parameters.scale_step)
+                self._resize(u[s + 1], self._sizes[s + 1][1], *self._up[s], gain, u[s])
 
     def _solve(self, s: int) -> None:
         p = self.parameters
@@ -152,7 +154,7 @@ def make_solver(backend: str = "auto", preset: str = "compat", **parameters: flo
         return OpenCVTVL1(preset, **parameters)
     from flow.solver_cuda import CudaTVL1
 
-    return CudaTVL1(preset, **parameters)
+    return CudaTVL1(preset, None, **parameters)
 
 
 def warm_up(backend: str = "cpu") -> None:
