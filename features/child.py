@@ -39,7 +39,8 @@ class Terminated(BaseException):
 def main() -> int:
     requests, answers = _private_pipes()
     signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
+    for for_the_parent in (signal.SIGINT, signal.SIGUSR1):  # SLURM signals every process; the parent then tells us
+        signal.signal(for_the_parent, signal.SIG_IGN)
     _die_with_parent()
     faulthandler.enable()
     try:

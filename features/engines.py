@@ -96,9 +96,10 @@ def _outcomes(parallel: joblib.Parallel, jobs: Sequence[Job], limits: Limits) ->
 
 
 def _supervise_quietly(job: Job, limits: Limits) -> Outcome:
-    """supervise, in a worker process: Ctrl-C in the terminal is for the parent, which then ends the workers."""
+    """supervise, in a worker process: Ctrl-C or SLURM's warning is for the parent, which then ends the workers."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for for_the_parent in (signal.SIGINT, signal.SIGUSR1):
+            signal.signal(for_the_parent, signal.SIG_IGN)
     return supervise(job, limits)
 
 

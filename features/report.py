@@ -118,7 +118,8 @@ class Ledger:
             known = read_report(self.path)
             jobs = {**_jobs(known), **self._records}
             failures = {failure.get("key", failure["video"]): failure for failure in known.get("failures", [])}
-            failures = {key: failure for key, failure in failures.items() if key not in self._records}
+            mended = {*self._records, *(record["video"] for record in self._records.values())}
+            failures = {key: failure for key, failure in failures.items() if key not in mended}
             failures |= {key: {**failure, "key": key} for key, failure in self._failures.items()}
             report = {
                 "schema": SCHEMA,

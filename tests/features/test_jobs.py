@@ -134,6 +134,14 @@ def test_videos_that_failed_before_their_job_count_as_failed(run: Run) -> None:
     assert "1 x VideoError, e.g. bad: bad.mp4: cut short" in str(report)
 
 
+def test_a_video_that_could_not_be_opened_is_forgiven_once_its_chunks_are_done(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "demo.reports" / "test.json"
+    run([], failures=[{"video": "v", "cause": "VideoError", "message": "v.mp4: cut short"}])
+    assert len(read_report(path)["failures"]) == 1
+    run([Job("v#0", "taskbench:add", {"a": 1, "b": 1}, weight=10, video="v")])
+    assert read_report(path)["failures"] == []
+
+
 def test_chunks_of_a_video_add_up_to_its_record(run: Run, tmp_path: Path) -> None:
     payload = {"store": str(tmp_path / "demo.h5"), "video": "v"}
     chunks = [Job(f"v#{n}", "taskbench:store_video", payload, weight=4, video="v") for n in range(3)]
