@@ -35,7 +35,7 @@ class Matches:
     """P detections of the classes that have truth, ordered by class and, within one, by falling score."""
 
     classes: tuple[str, ...]
-    videos: tuple[str, ...]  # the annotated ones, then those that only the detections know
+    videos: tuple[str, ...]  # the annotated ones, then those that only the detections know, unless ignored
     tiou: NDArray[np.float64]  # (n,)
     truth: Truth
     detection: NDArray[np.int64]  # (P,) row of the detections
@@ -89,13 +89,14 @@ def match(
     truth = truth_table(annotations, rule.delete_duplicates)
     known = list(annotations.videos)
     strangers = [video for video in detections.videos if video not in annotations.videos]
+    if unknown_videos == "ignore":
+        strangers = []
     videos = tuple(known + strangers)
     label = detections.relabel(annotations.classes)
     video = detections.rehome(videos)
     takes_part = np.bincount(truth.label, minlength=len(annotations.classes)) > 0
     keep = (label >= 0) & np.append(takes_part, False)[label]
-    if unknown_videos == "ignore":
-        keep &= video < len(known)
+    keep &= video >= 0
     order = np.flatnonzero(keep)
     order = order[_ranking(detections, label, order, rule)]
     label, video = label[order], video[order]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluate.annotations import Annotations
+from evaluate.annotations import Annotations, VideoTruth
 
 ONLY_AMBIGUOUS = "video_test_0001292"  # nothing but Ambiguous intervals
 WRONG_TRUTH = "video_test_0000270"  # 22 of its 29 instances lie after its end
@@ -35,11 +35,16 @@ class Protocol:
     num_videos: int | None = None
     num_segments: int | None = None
 
-    def apply(self, annotations: Annotations) -> Annotations:
-        """The annotations of one subset as this protocol has them."""
-        chosen = annotations.without(self.without)
-        added = {v: rows for v, rows in annotations.ambiguous.items() if v in self.including}
-        return replace(chosen, ambiguous={**chosen.ambiguous, **added})
+    def apply(self, annotations: Annotations, subset: str) -> Annotations:
+        """One subset of the annotations as this protocol has it."""
+        chosen = annotations.subset(subset).without(self.without)
+        added = {
+            video: VideoTruth(subset, float("nan"), None, np.zeros((0, 2)), np.zeros(0, np.int64))
+            for video in self.including
+            if video not in chosen.videos
+        }
+        unclear = {video: annotations.ambiguous[video] for video in added if video in annotations.ambiguous}
+        return replace(chosen, videos={**chosen.videos, **added}, ambiguous={**chosen.ambiguous, **unclear})
 
     def differences(self, annotations: Annotations) -> tuple[str, ...]:
         """Sentences: where these annotations (of the chosen subset) are not what the name stands for."""

@@ -41,7 +41,7 @@ class Recall:
         """Area under AR over the number of proposals, as a share of the largest possible."""
         steps = np.diff(self.proposals)
         middle = (self.average[1:] + self.average[:-1]) / 2
-        return float((steps * middle).sum() / self.proposals[-1])
+        return float((steps * middle).sum() / max(self.proposals[-1], 1e-9))
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -113,7 +113,7 @@ def further_numbers(args: argparse.Namespace, score: Score, annotations: Annotat
     """What was asked for beyond the mAP, by its key in the JSON."""
     more: dict[str, Any] = {}
     if args.recall:
-        counts = [int(count) for count in args.recall.split(",")]
+        counts = parse_counts(args.recall)
         more["recall"] = average_recall(score.annotations, score.detections, counts)
     if args.bootstrap:
         more["interval"] = bootstrap(score, args.resamples, seed=args.seed)
@@ -122,6 +122,13 @@ def further_numbers(args: argparse.Namespace, score: Score, annotations: Annotat
         names = (str(args.detections), str(args.compare))
         more["comparison"] = compare(score, other, names, args.resamples, seed=args.seed)
     return more
+
+
+def parse_counts(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.isdigit() and int(word) for word in words):
+        raise ProtocolError(f"--recall {text!r}: expected numbers of detections, such as 10,50,100")
+    return [int(word) for word in words]
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ print(score)
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -86,9 +86,7 @@ def judge(
     """
     protocol = protocol or protocol_for(annotations)
     subset = subset or protocol.subset or _only_subset(annotations)
-    truth = protocol.apply(annotations.subset(subset))
-    if ambiguous := {v: annotations.ambiguous[v] for v in protocol.including if v in annotations.ambiguous}:
-        truth = replace(truth, ambiguous={**truth.ambiguous, **ambiguous})
+    truth = protocol.apply(annotations, subset)
     left_out = np.isin(detections.rehome(protocol.without), -1, invert=True)
     judged = detections.select(~left_out)
     thresholds = parse_tiou(tiou or protocol.tiou) if isinstance(tiou, str | None) else np.asarray(tiou, np.float64)
@@ -110,7 +108,7 @@ def judge(
         "detections": len(judged),
         "detections_of_known_classes": len(matches.detection),
         "videos_without_detections": len(_without_detections(truth, judged)),
-        "detections_in_unknown_videos": int((judged.rehome([*truth.videos, *protocol.including]) < 0).sum()),
+        "detections_in_unknown_videos": int((judged.rehome(tuple(truth.videos)) < 0).sum()),
         "detections_dropped": sum(detections.dropped.values()),
     }
     return Score(result, matches, truth, judged, protocol, rule, subset, counts, (*serious, *remarks))
@@ -126,8 +124,7 @@ def _findings(
 ) -> tuple[list[str], list[str]]:
     """What --strict refuses, and what is merely worth a sentence."""
     serious, remarks = list(protocol.differences(truth)), []
-    videos = [*truth.videos, *protocol.including]
-    unknown = detections.rehome(videos) < 0
+    unknown = detections.rehome(tuple(truth.videos)) < 0
     if len(detections) and unknown.all():
         raise DetectionError(_nothing_in_common(everything, truth, detections, subset))
     if unknown.any():

@@ -211,7 +211,7 @@ def test_a_flaw_that_a_published_set_is_not_known_for_is_refused(shared_data, tm
     root["database"]["video_test_0000004"]["annotations"][0]["segment"] = [2.0, 2.0]
     path = tmp_path / "thumos14.json"
     path.write_text(json.dumps(root))
-    with pytest.raises(AnnotationError, match="video_test_0000004.*is empty"):
+    with pytest.raises(AnnotationError, match=r"video_test_0000004.*is empty"):
         read_annotations(path, repair="keep")
 
 

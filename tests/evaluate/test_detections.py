@@ -91,7 +91,7 @@ def test_files_that_are_no_detections_are_told_apart(tmp_path):
     with pytest.raises(DetectionError, match="no such file"):
         read_detections(path)
     path.write_text('{"results": {"v": [}')
-    with pytest.raises(DetectionError, match="not valid JSON: .* line 1, column 20"):
+    with pytest.raises(DetectionError, match=r"not valid JSON: .* line 1, column 20"):
         read_detections(path)
     path.write_text('{"database": {}}')
     with pytest.raises(DetectionError, match="with 'results' -> video"):

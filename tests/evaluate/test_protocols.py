@@ -22,12 +22,13 @@ def test_thresholds_that_make_no_sense_are_refused_with_an_example(text):
 
 
 def test_the_four_thumos_sets_hold_what_the_literature_counts(shared_data):
-    test = read_annotations(shared_data / "thumos14.json", repair="keep").subset("Test")
+    annotations = read_annotations(shared_data / "thumos14.json", repair="keep")
     for name in ("thumos14", "thumos14-213", "thumos14-212", "thumos14-211", "thumos14-210"):
         protocol = PROTOCOLS[name]
-        assert protocol.differences(protocol.apply(test)) == (), name
-    assert PROTOCOLS["thumos14-210"].apply(test).num_segments == 3311
-    assert len(PROTOCOLS["thumos14-211"].apply(test).videos) == 211
+        assert protocol.differences(protocol.apply(annotations, "Test")) == (), name
+    assert PROTOCOLS["thumos14-210"].apply(annotations, "Test").num_segments == 3311
+    assert len(PROTOCOLS["thumos14-213"].apply(annotations, "Test").videos) == 213
+    assert len(PROTOCOLS["thumos14-211"].apply(annotations, "test").videos) == 211
 
 
 def test_a_protocol_says_when_the_annotations_are_not_its_own(shared_data):
