@@ -17,7 +17,13 @@ class Embedder:
     """
 
     def __init__(
-        self, feature_id: str, window: int, stride: int, weights: Path | None = None, device: str = "cpu"
+        self,
+        feature_id: str,
+        window: int,
+        stride: int,
+        weights: Path | None = None,
+        device: str = "cpu",
+        batch: int = Settings.batch,
     ) -> None:
         backbone = Settings.backbone_of(feature_id)
         if backbone is None:
@@ -25,7 +31,7 @@ class Embedder:
                 f"features {feature_id!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
                 "here. Extract them as they were made before and use detect.run"
             )
-        plain = Settings("rgb", backbone=backbone, weights=weights, window=window, stride=stride, device=device)
+        plain = Settings("rgb", backbone, weights, window=window, stride=stride, device=device, batch=batch)
         network = build_backbone(backbone, "rgb", weights)
         plain = replace(plain, weights_sha256=weights_sha256(network, weights))
         choices = [replace(plain, precision=precision) for precision in PRECISIONS]

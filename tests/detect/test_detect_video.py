@@ -1,0 +1,218 @@
+"""A video in, detections out: the same as by way of a store, refused where they would not be, whole files or none."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+import features
+from detect import video as command
+from detect.detector import Detector, DetectorConfig, DetectorError
+from detect.heads.base import Candidates
+from detect.inference import detect_video
+from detect.video import Action, detect_actions, write_shown
+from evaluate.detections import read_detections
+from extract import rgb
+from extract.burn import burn_labels
+from flow.video import VideoError, probe, read_frames
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_video(path: Path, num_frames: int = 80, seed: int = 0) -> Path:
+    """Texture that drifts, 80 x 64 at 20 frames a second."""
+    texture = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), dtype=np.uint8)
+    image = np.kron(texture, np.ones((8, 8, 1), np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
+        for index in range(num_frames):
+            shifted = np.ascontiguousarray(np.roll(image, index, axis=1))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shifted, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of two videos as extract.rgb makes them, with the videos beside."""
+    folder = tmp_path_factory.mktemp("world")
+    write_video(folder / "videos" / "a.mp4")
+    write_video(folder / "videos" / "b" / "c.mp4", num_frames=120, seed=1)
+    arguments = ["--videos", str(folder / "videos"), "--features", str(folder / "f.h5"), "--device", "cpu"]
+    assert rgb.main([*arguments, "--backbone", "nano"]) == 0
+    return folder / "f.h5"
+
+
+@pytest.fixture
+def detector_file(store: Path, tmp_path: Path) -> Path:
+    """An untrained detector of these features."""
+    torch.manual_seed(0)
+    config = DetectorConfig(
+        classes=("jump", "spin"),
+        feature_dims={"rgb": 1536},
+        width=16,
+        head_config={"levels": 3},
+        feature_ids={"rgb": features.open(store).feature_id("rgb")},
+    )
+    Detector(config).save(tmp_path / "detector.pt")
+    return tmp_path / "detector.pt"
+
+
+def test_a_file_gives_what_its_stored_features_give(store: Path, detector_file: Path) -> None:
+    detector = Detector.load(detector_file)
+    for name in ("a", "b/c"):
+        actions = detect_actions(store.parent / "videos" / f"{name}.mp4", detector, device="cpu")
+        stored, _ = detect_video(detector, features.open(store), name)
+        assert len(actions) == len(stored.scores) > 0
+        np.testing.assert_allclose([action[:2] for action in actions], stored.segments, atol=1e-5)
+        np.testing.assert_allclose([action.score for action in actions], stored.scores, atol=1e-6)
+        assert [detector.config.classes.index(action.label) for action in actions] == stored.labels.tolist()
+
+
+def test_actions_below_the_score_asked_for_are_left_out(store: Path, detector_file: Path) -> None:
+    every = detect_actions(store.parent / "videos" / "a.mp4", detector_file)
+    middle = every[len(every) // 2].score
+    some = detect_actions(store.parent / "videos" / "a.mp4", detector_file, min_score=middle)
+    assert some == [action for action in every if action.score >= middle] and 0 < len(some) < len(every)
+
+
+def test_the_command_writes_json_tables_timelines_and_a_report(
+    store: Path, detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["--detector", str(detector_file), "--out", str(out), "--min-score", "0.0", "--device", "cpu"]
+    assert command.main([*arguments, str(store.parent / "videos")]) == 0
+    read = read_detections(out / "detections.json")
+    assert read.videos == ("a", "b/c") and len(read) > 0
+    for name in read.videos:
+        with (out / f"{name}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        starts = [float(row["start_s"]) for row in rows]
+        assert starts == sorted(starts) and {row["label"] for row in rows} <= {"jump", "spin"}
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "report.json").exists() and not list(out.rglob("*.part"))
+    assert "a: " in capsys.readouterr().out
+
+
+def test_one_bad_video_costs_itself(store: Path, detector_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "bad.mp4").write_text("no video")
+    write_video(tmp_path / "videos" / "good.mp4", num_frames=40)
+    out = tmp_path / "out"
+    assert command.main(["--detector", str(detector_file), "--out", str(out), str(tmp_path / "videos")]) == 3
+    assert read_detections(out / "detections.json").videos == ("good",)
+    with pytest.raises(VideoError, match=r"bad\.mp4: this is not a video that can be opened"):
+        detect_actions(tmp_path / "videos" / "bad.mp4", detector_file)
+
+
+def changed(detector_file: Path, **changes: object) -> Detector:
+    detector = Detector.load(detector_file)
+    for name, value in changes.items():
+        object.__setattr__(detector.config, name, value)
+    return detector
+
+
+def test_a_detector_of_other_features_is_refused(store: Path, detector_file: Path) -> None:
+    path = store.parent / "videos" / "a.mp4"
+    other = changed(detector_file, feature_ids={"rgb": "nano-rgb-0123456789abcdef"})
+    with pytest.raises(DetectorError, match=r"trained on features nano-rgb-0123456789abcdef; with no --weights they"):
+        detect_actions(path, other)
+    with pytest.raises(DetectorError, match=r"trained on features nano-rgb-\w+; with no --weights they would be nano"):
+        detect_actions(path, changed(detector_file, stride=8))
+    with pytest.raises(DetectorError, match="does not say which features"):
+        detect_actions(path, changed(detector_file, feature_ids={}))
+    with pytest.raises(DetectorError, match=r"were not made by extract\.rgb"):
+        detect_actions(path, changed(detector_file, feature_ids={"rgb": "npy"}))
+
+
+def test_a_detector_that_watches_motion_is_refused(store: Path, detector_file: Path) -> None:
+    with pytest.raises(DetectorError, match=r"reads rgb and flow; detect\.video detects from RGB alone"):
+        detect_actions(store.parent / "videos" / "a.mp4", changed(detector_file, branches=("rgb", "flow")))
+
+
+def test_the_command_says_it_in_one_line(
+    store: Path, detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--out", str(tmp_path / "out"), str(store.parent / "videos")]
+    assert command.main(["--detector", str(tmp_path / "gone.pt"), *arguments]) == 2
+    assert "DetectorError: " in capsys.readouterr().err
+    gone = ["--weights", str(tmp_path / "gone.pt")]
+    assert command.main(["--detector", str(detector_file), *gone, *arguments]) == 2
+    assert "WeightsError: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_leaves_what_is_finished_and_nothing_half_written(
+    store: Path, detector_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detect_one = command.detect_file
+
+    def interrupted(path: Path, *rest: object) -> object:
+        if path.name == "c.mp4":
+            raise KeyboardInterrupt
+        return detect_one(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(command, "detect_file", interrupted)
+    out = tmp_path / "out"
+    assert command.main(["--detector", str(detector_file), "--out", str(out), str(store.parent / "videos")]) == 75
+    assert read_detections(out / "detections.json").videos == ("a",)
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["a.csv", "a.png", "detections.json"]
+
+
+def test_labels_are_burnt_in_while_they_last(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "v.mp4", num_frames=60)
+    labels = [(1.0, 2.0, "jump", 0.9)]
+    burn_labels(source, tmp_path / "burnt.mp4", labels, ["jump", "spin"], duration_s=3.0)
+    assert probe(tmp_path / "burnt.mp4").num_frames == 60
+    before, after = (list(read_frames(path)) for path in (source, tmp_path / "burnt.mp4"))
+    np.testing.assert_allclose([f.time_s for f in after], [f.time_s for f in before], atol=1e-3)
+    changes = [
+        float(np.abs(b.rgb[:6, :20].astype(int) - a.rgb[:6, :20]).mean()) for a, b in zip(before, after, strict=True)
+    ]
+    inside = [20 <= index < 40 for index in range(60)]
+    assert min(c for c, lasts in zip(changes, inside, strict=True) if lasts) > 30
+    assert max(c for c, lasts in zip(changes, inside, strict=True) if not lasts) < 15
+    bar = after[0].rgb[-1].astype(int)  # along the lower edge: the label covers the middle third
+    assert np.abs(bar[40] - (0, 114, 178)).max() < 60
+
+
+def test_a_burnt_copy_of_a_broken_video_is_not_left_behind(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", num_frames=100)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    with pytest.raises(VideoError, match="decoding stopped"):
+        burn_labels(path, tmp_path / "burnt.mp4", [], [], 5.0)
+    assert [file.name for file in tmp_path.iterdir()] == ["v.mp4"]
+
+
+def test_a_table_holds_seconds_labels_and_scores(tmp_path: Path) -> None:
+    write_shown(tmp_path, "x/v", [Action(2.0, 3.5, "spin", 0.5), Action(1.0, 2.25, "jump", 0.25)], 10.0, 0.2)
+    assert (tmp_path / "x" / "v.csv").read_text() == (
+        "start_s,end_s,label,score\n1.000,2.250,jump,0.2500\n2.000,3.500,spin,0.5000\n"
+    )
+    write_shown(tmp_path, "nothing", [], 10.0, 0.2)
+    assert (tmp_path / "nothing.png").exists()
+
+
+def test_detecting_from_video_loads_no_code_of_optical_flow() -> None:
+    program = "import sys, json, detect.video as v; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {module for module in json.loads(done.stdout) if module.split(".")[0] in ("flow", "numba")}
+    assert loaded <= {"flow", "flow.video", "flow.decoding", "flow.geometry"}
+
+
+def test_a_real_video_becomes_actions(shared_data: Path, detector_file: Path) -> None:
+    """Head and classes are made up; the way from a real file to seconds is not."""
+    detector = Detector.load(detector_file)
+    said = Candidates(torch.tensor([[10.0, 20.0]]), torch.tensor([0.9]), torch.tensor([1]))
+    detector.head.decode = lambda predictions: [said]  # type: ignore[method-assign]
+    (action,) = detect_actions(shared_data / "videos" / "v_GGSY1Qvo990.mp4", detector)
+    assert action.label == "spin"
+    assert (action.start_s, action.end_s) == pytest.approx(((10 * 4 + 8) / 19.62, (20 * 4 + 8) / 19.62))
