@@ -40,9 +40,7 @@ class DetectorConfig:
 
     classes: tuple[str, ...]  # names, in the order of the head's outputs
     feature_dims: dict[str, int]  # channels of the cached features, by cue
-    branches: tuple[str, ...] = (
-        "rgb",
-    )  # the cue each branch reads: ("rgb",), ("rgb", "rgb") when decomposed, ("rgb", "flow")
+    branches: tuple[str, ...] = ("rgb",)  # the cue each branch reads; ("rgb", "rgb") when decomposed
     width: int = 512  # channels of a branch, and of the head unless head_config says otherwise
     projection_depth: int = 2  # convolutions per branch; ActionFormer's embedding has 2
     dropout: float = 0.0  # of whole input channels; OpenTAD gains with 0.2
@@ -52,9 +50,7 @@ class DetectorConfig:
     resize: int | None = None  # steps every video is resized to (ActivityNet-1.3: 192); None: as many as it has
     normalise: bool = True  # features to mean 0 and deviation 1 per channel, by statistics of the training videos
     suppression: Suppression = field(default_factory=Suppression)
-    feature_ids: dict[str, str] = field(
-        default_factory=dict
-    )  # by cue: what the features were made with; others are refused
+    feature_ids: dict[str, str] = field(default_factory=dict)  # of the features by cue; others are refused
     window: int = 16  # frames seen by one clip
     stride: int = 4  # frames between clips
     geometry: str = ""  # how frames were resized and cropped, as the store says it

@@ -1,6 +1,9 @@
 """A video's features in, its actions out: the detector, the way back to seconds, suppression.
 
-detections = detect(detector, {"rgb": features}, grid, duration_s)
+detector = Detector.load("runs/decomposed/detector.pt")
+found = detect(detector, {"rgb": features}, grid, duration_s)
+for (start_s, end_s), score, label in zip(*found):
+    print(detector.config.classes[label], start_s, end_s, score)
 """
 
 import dataclasses
@@ -41,14 +44,7 @@ def detect(
         )
     if (num_steps := detector.config.resize) is not None:
         features, grid = {cue: resize_steps(x, num_steps) for cue, x in features.items()}, grid.resized(num_steps)
-    device = next(detector.parameters()).device
-    with torch.inference_mode():
-        cues = {
-            cue: torch.from_numpy(np.asarray(features[cue], np.float32)).to(device).T[None] for cue in detector.cues
-        }
-        mask = torch.ones(1, len(grid), dtype=torch.bool, device=device)
-        candidates = detector.head.decode(detector(cues, mask))[0]
-    segments, scores, labels = (values.cpu().numpy() for values in candidates)
+    segments, scores, labels = _candidates(detector, features, len(grid))
     segments = grid.to_seconds(segments).clip(0, duration_s)
     inside = segments[:, 1] > segments[:, 0]
     settings = detector.config.suppression
@@ -56,6 +52,21 @@ def detect(
         settings = dataclasses.replace(settings, kind="none")
     kept = suppress(segments[inside], scores[inside], labels[inside], settings)
     return Detected(kept.segments, kept.scores, kept.labels)
+
+
+def _candidates(
+    detector: Detector, features: Mapping[str, NDArray[np.floating]], num_steps: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.signedinteger]]:
+    """Segments in grid steps, scores and labels, unsuppressed; the detector is in evaluation mode meanwhile."""
+    device = next(detector.parameters()).device
+    training = detector.training
+    detector.eval()
+    with torch.inference_mode():
+        cues = {cue: torch.from_numpy(np.asarray(features[cue], np.float32)).to(device) for cue in detector.cues}
+        mask = torch.ones(1, num_steps, dtype=torch.bool, device=device)
+        [found] = detector.head.decode(detector({cue: x.T[None] for cue, x in cues.items()}, mask))
+    detector.train(training)
+    return found.segments.cpu().numpy(), found.scores.cpu().numpy(), found.labels.cpu().numpy()
 
 
 def check_store(detector: Detector, store: Store, videos: Sequence[str]) -> None:

@@ -114,8 +114,7 @@ class ActionFormer(Head):
         features, mask = F.pad(features, (0, short)), F.pad(mask, (0, short))
         x = self.entry(features.transpose(1, 2)) * mask[:, :, None].to(features.dtype)
         levels, masks = self.pyramid(x, mask)
-        # The towers see all levels in one sequence, a zero step between neighbours: the same numbers as one by one, in
-        # a sixth of the calls.
+        # The towers see all levels in one sequence with a zero step between neighbours: same numbers, fewer calls.
         x = torch.cat([F.pad(level, (0, 0, 0, 1)) for level in levels], dim=1)
         keep = torch.cat([F.pad(m, (0, 1)) for m in masks], dim=1)[:, :, None].to(x.dtype)
         sizes = [m.shape[1] + 1 for m in masks]
@@ -141,12 +140,9 @@ class ActionFormer(Head):
 
     def points(self, steps: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
         """Where every point sits, its stride, both (N,) in grid steps, and the range (N, 2) it regresses."""
-        at = torch.cat(
-            [torch.arange(size, device=device) * 2.0**level for level, size in enumerate(self._sizes(steps))]
-        )
-        strides = self._per_level(
-            torch.tensor([2.0**level for level in range(self.config.levels)], device=device), steps
-        )
+        sizes = self._sizes(steps)
+        strides = self._per_level(2.0 ** torch.arange(len(sizes), device=device), steps)
+        at = torch.cat([torch.arange(size, device=device) for size in sizes]) * strides
         return at, strides, self._per_level(torch.tensor(self.config.ranges, device=device), steps)
 
     # ---- targets
@@ -200,8 +196,7 @@ class ActionFormer(Head):
         }
 
     def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:
-        """class: |q - p| · KL(teacher ‖ student) over points and classes; offset: 1 - IoU weighed by the teacher's
-        confidence.
+        """class: |q - p| · KL(teacher ‖ student) over points and classes; offset: 1 - IoU times the confidence.
 
         The confidence of a point is the teacher's largest class probability; both sums are divided by the sum of
         confidences (at least 1), as detection losses are by the number of positives. Only valid points count: under the
@@ -267,9 +262,8 @@ class ActionFormer(Head):
     def _lengthen(self, values: Tensor, sizes: list[int]) -> Tensor:
         """(1, N, ...) with every level padded with zeros to its size."""
         parts = values.split(self._sizes(self._steps(values.shape[1])), dim=1)
-        return torch.cat(
-            [F.pad(p, (0, 0) * (p.ndim - 2) + (0, s - p.shape[1])) for p, s in zip(parts, sizes, strict=True)], dim=1
-        )
+        pairs = zip(parts, sizes, strict=True)
+        return torch.cat([F.pad(p, (0, 0) * (p.ndim - 2) + (0, s - p.shape[1])) for p, s in pairs], dim=1)
 
 
 def _without_gaps(x: Tensor, sizes: list[int]) -> Tensor:

@@ -72,6 +72,13 @@ def test_a_resized_video_keeps_its_time() -> None:
     assert resize_steps(np.array([[0.0], [1.0]]), 4)[:, 0].tolist() == pytest.approx([0, 0.25, 0.75, 1])
 
 
+def test_detecting_in_the_middle_of_training_drops_nothing_out() -> None:
+    model = detector(dropout=0.5).train()
+    first, second = (detect(model, features(), GRID, 10.0) for _ in range(2))
+    assert model.training and np.array_equal(first.scores, second.scores)
+    assert not torch.is_inference_mode_enabled()
+
+
 def test_features_and_grid_must_fit() -> None:
     with pytest.raises(DetectorError, match=r"features of \{'rgb': 11\} steps on a grid of 12"):
         detect(detector(), features(11), GRID, 10.0)
