@@ -26,6 +26,8 @@ from train.optimiser import Average, make_optimiser
 from train.teacher import cache_teacher, check_teacher
 from train.videos import channel_statistics, outside, videos_of
 
+TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
+
 
 @dataclass(frozen=True)
 class Material:
@@ -44,18 +46,25 @@ class Material:
 def open_material(data: Data) -> Material:
     """Annotations of the training subset and the store of their features; remarks about either go to stderr."""
     truth = read_annotations(data.annotations, strict=not data.repair, repair=data.repair or "clip")
-    if data.subset.lower() not in {subset.lower() for subset in truth.subsets}:
-        raise TrainingError(
-            f"{data.annotations}: no video of subset {data.subset!r}; subsets there: "
-            f"{', '.join(map(repr, truth.subsets))}. Say which to learn from with --train-subset"
-        )
-    truth = truth.subset(data.subset)
+    truth = truth.subset(training_subset(truth, data))
     if data.strict and truth.flaws:
         raise TrainingError(f"{data.annotations}: {'; '.join(truth.remarks)}. Correct the file, or leave --strict away")
     for remark in truth.remarks:
         print(f"{data.annotations}: {remark}", file=sys.stderr)
     fps = data.fps or {video: t.fps for video, t in truth.videos.items() if t.fps}
     return Material(features.open(data.features, fps=fps, window=data.window, stride=data.stride), truth)
+
+
+def training_subset(truth: Annotations, data: Data) -> str:
+    """The subset asked for, else the one that everybody trains on."""
+    usual = "Validation" if truth.dataset in TRAINED_ON_VALIDATION else "Training"
+    name = data.subset or usual
+    if name.lower() not in {subset.lower() for subset in truth.subsets}:
+        raise TrainingError(
+            f"{data.annotations}: no video of subset {name!r}; subsets there: "
+            f"{', '.join(map(repr, truth.subsets))}. Say which to learn from with --train-subset"
+        )
+    return name
 
 
 def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Samples]:

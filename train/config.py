@@ -27,7 +27,7 @@ class Data:
 
     features: str = ""  # a feature store, or a directory of .npy files
     annotations: str = ""
-    subset: str = "Training"  # of the annotations; capitals do not matter
+    subset: str = ""  # of the annotations, in any case; empty: "Training", or "Validation" of THUMOS'14 and MultiTHUMOS
     repair: str = ""  # flawed segments: "clip" or "drop"; left empty, those that published data sets are known for are
     # clipped, any other is refused
     strict: bool = False  # refuse those of published data sets too

@@ -69,8 +69,11 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 }
 
 
-def automatic(num_videos: int, num_steps: int) -> tuple[str, str]:
-    """The recipe for so much data, and the sentence that says why."""
-    name = "small" if num_steps < FEW_STEPS else "thumos14"
-    than = "fewer than" if name == "small" else "at least"
-    return name, f"recipe {name}: {num_videos} videos with {num_steps:,} steps, {than} {FEW_STEPS:,}"
+def automatic(num_videos: int, num_steps: int, dataset: str | None) -> tuple[str, str]:
+    """The recipe for so much data of a published data set, or of none, and the sentence that says why."""
+    size = f"{num_videos} videos with {num_steps:,} steps"
+    if num_steps < FEW_STEPS:
+        return "small", f"recipe small: {size}, fewer than {FEW_STEPS:,}"
+    if dataset in RECIPES:
+        return dataset, f"recipe {dataset}: by its class names; {size}"
+    return "thumos14", f"recipe thumos14: {size}, at least {FEW_STEPS:,}"

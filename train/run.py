@@ -35,6 +35,7 @@ from train.methods import METHODS
 from train.recipes import RECIPES, automatic
 from train.stop import Stop
 
+CANNOT_WRITE = 74  # EX_IOERR: a full disk, a folder that may not be written to
 INTERRUPTED = 75  # EX_TEMPFAIL: repeat the command with --resume
 
 
@@ -45,6 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     except (TrainingError, DetectorError, AnnotationError, StoreError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{error}: nothing is half-written; mend it and repeat the command with --resume", file=sys.stderr)
+        return CANNOT_WRITE
 
 
 def train(args: argparse.Namespace) -> int:
@@ -98,27 +102,28 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
     config = replace(config, data=set_values(config, [s for s in args.set if s.startswith("data.")]).data)
     material = open_material(config.data)
     if not saved or args.recipe:
-        name, why = args.recipe or "auto", ""
-        if name == "auto":
-            name, why = automatic(len(material.truth.videos), material.num_steps)
-            print(why, file=sys.stderr)
-        recipe = RECIPES[name]()
-        model = replace(recipe.model, head=args.head or "actionformer")
-        head_options = dict(recipe.heads.get(model.head, {}))
-        config = replace(
-            config,
-            recipe=name,
-            sampling=recipe.sampling,
-            model=model,
-            optimiser=recipe.optimiser,
-            head_options=head_options,
-        )
+        config = by_recipe(config, args.recipe or "auto", args.head or config.model.head, material)
     elif args.head:
         config = replace(config, model=replace(config.model, head=args.head))
     if args.epochs:
         warmup = round(config.optimiser.warmup_epochs * args.epochs / config.optimiser.epochs)  # its share stays
         config = replace(config, optimiser=replace(config.optimiser, epochs=args.epochs, warmup_epochs=warmup))
     return set_values(config, args.set), material
+
+
+def by_recipe(config: Config, name: str, head: str, material: Material) -> Config:
+    if name == "auto":
+        name, why = automatic(len(material.truth.videos), material.num_steps, material.truth.dataset)
+        print(why, file=sys.stderr)
+    recipe = RECIPES[name]()
+    return replace(
+        config,
+        recipe=name,
+        sampling=recipe.sampling,
+        model=replace(recipe.model, head=head),
+        optimiser=recipe.optimiser,
+        head_options=dict(recipe.heads.get(head, {})),
+    )
 
 
 def chosen(data: Data, args: argparse.Namespace) -> Data:
@@ -147,7 +152,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="run folder")
     add("--features", help="feature store, or a directory of .npy files")
     add("--annotations", help="annotation JSON, or a folder of THUMOS'14 text files")
-    add("--train-subset", help="subset to learn from (default: Training)")
+    add("--train-subset", help="subset to learn from (default: Training; of THUMOS'14 Validation)")
     add("--method", choices=list(METHODS), help="default: supervised")
     add("--cues", metavar="CUE[,CUE]", help="what a supervised detector reads, one branch each (default: rgb)")
     add("--teacher", metavar="DETECTOR.PT", help="motion detector that direct and decomposed learn from")

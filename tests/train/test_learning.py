@@ -11,9 +11,10 @@ from conftest import TinyWorld, seconds, write_world
 import features
 from detect.detector import Detector
 from evaluate.annotations import read_annotations
-from train.assemble import assemble, open_material
-from train.config import Config
+from train.assemble import assemble, open_material, training_subset
+from train.config import Config, Data
 from train.log import read
+from train.recipes import automatic
 from train.run import main
 
 
@@ -144,3 +145,13 @@ def test_videos_resized_to_one_length_are_taught_on_the_resized_grid(world: Tiny
     for row, targets in enumerate(batch.targets):
         for start, end in targets.segments.round().int().tolist():
             assert batch.cues["rgb"][row, 0, start + 1 : end].mean() > 1.2  # the axis of every action
+
+
+def test_published_data_sets_are_known_by_their_classes(shared_data: Path) -> None:
+    for name, subset in (("thumos14", "Validation"), ("multithumos", "Validation"), ("activitynet13", "Training")):
+        data = Data(annotations=str(shared_data / f"{name}.json"))
+        truth = read_annotations(data.annotations)
+        assert training_subset(truth, data) == subset
+        assert automatic(200, 350_000, truth.dataset)[0] == name
+    assert automatic(200, 49_999, "thumos14")[0] == "small"
+    assert automatic(200, 350_000, None)[0] == "thumos14"

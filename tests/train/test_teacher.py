@@ -13,7 +13,7 @@ from detect.detector import Detector
 from features.store import build_index
 from train import teacher as teacher_module
 from train.assemble import assemble, open_material
-from train.config import Config, Data
+from train.config import Config
 from train.run import main
 
 
@@ -197,7 +197,3 @@ def test_a_two_stream_detector_is_no_motion_teacher(taught: TinyWorld, capsys: p
     teacher = str(taught.runs / "two/detector.pt")
     assert main(taught.arguments("--method", "direct", "--teacher", teacher)) == 2
     assert "a teacher watches one cue" in capsys.readouterr().err
-
-
-def test_data_says_where_it_comes_from_by_default() -> None:
-    assert Data(features="f.h5", annotations="a.json").subset == "Training"
