@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 # No other file would fare better: no room, no right or no way to write.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 STALE_S = 24 * 3600.0  # a temporary file of another host is given up after a day
@@ -40,17 +42,27 @@ def write_whole(target: Path, data: bytes) -> Path:
     return target
 
 
-def sweep(folder: Path) -> int:
-    """Removes the temporary files that dead processes left in folder and below; returns how many there were."""
+def sweep(folder: Path, patience_s: float = 0.0) -> int:
+    """Removes the temporary files that dead processes left in folder and below; returns how many there were.
+
+    patience_s: how long to wait for processes that are just being killed, as long as files of theirs are there.
+    """
     removed = 0
-    for leftover in folder.rglob("*.part"):
-        try:
-            if _is_abandoned(leftover):
-                leftover.unlink(missing_ok=True)
-                removed += 1
-        except FileNotFoundError:
-            continue  # its writer was quicker
-    return removed
+    deadline = time.monotonic() + patience_s
+    while True:
+        living = False
+        for leftover in folder.rglob("*.part"):
+            try:
+                if _is_abandoned(leftover):
+                    leftover.unlink(missing_ok=True)
+                    removed += 1
+                else:
+                    living = True
+            except FileNotFoundError:
+                continue  # its writer was quicker
+        if not living or time.monotonic() > deadline:
+            return removed
+        time.sleep(0.1)
 
 
 def _is_abandoned(leftover: Path) -> bool:
@@ -61,12 +73,11 @@ def _is_abandoned(leftover: Path) -> bool:
     if host != _host():
         return time.time() - leftover.stat().st_mtime > STALE_S
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return True
-    except PermissionError:
+    except psutil.AccessDenied:
         return False
-    return False
 
 
 def _host() -> str:

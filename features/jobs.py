@@ -33,7 +33,7 @@ from features.commit import sweep
 from features.engines import ENGINES, EngineError
 from features.index import build_index
 from features.layout import StoreError, parts_folder
-from features.report import Ledger, Report, read_report, write_report
+from features.report import DISK, INTERRUPTED, Ledger, Report, read_report, write_report
 from features.supervisor import Job, Limits, Outcome
 
 __all__ = ["Job", "Report", "add_arguments", "options", "run", "share", "write_report"]
@@ -222,7 +222,7 @@ def _finish(report: Report, ledger: Ledger, store: Path | None) -> None:
     if store is None:
         return
     try:
-        sweep(parts_folder(store))
+        sweep(parts_folder(store), patience_s=3.0 if report.exit_code in (DISK, INTERRUPTED) else 0.0)
         if any(parts_folder(store).glob("*/*.h5")):
             build_index(store)
     except OSError as error:

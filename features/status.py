@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,9 @@ import features
 from features.layout import parts_folder
 from features.report import read_report
 from features.store import Store, StoreError
+from features.table import Row
+
+CHUNK = re.compile(r"\.\d+$")  # flow.000000256: one of the chunks of a video
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,13 +52,17 @@ def main(argv: list[str] | None = None) -> int:
 def summarise(store: Store) -> dict[str, Any]:
     """The store in numbers: per stream how many videos and steps, made in which ways; failures of the reports."""
     streams: dict[str, dict[str, Any]] = {}
-    for stream in sorted({row.stream for row in store.rows}):
-        rows = [row for row in store.rows if row.stream == stream]
+    families: dict[str, list[Row]] = {}
+    for row in store.rows:
+        families.setdefault(CHUNK.sub(".*", row.stream), []).append(row)
+    for stream, rows in sorted(families.items()):
         of_features = [row for row in rows if row.num_steps >= 0]
+        lengths = {row.video: row.duration_s for row in rows if math.isfinite(row.duration_s)}
         streams[stream] = {
-            "videos": len(rows),
+            "videos": len({row.video for row in rows}),
+            "parts": len(rows),
             "steps": sum(row.num_steps for row in of_features),
-            "hours": sum(row.duration_s for row in rows if math.isfinite(row.duration_s)) / 3600,
+            "hours": sum(lengths.values()) / 3600,
             "made_as": dict(Counter(row.feature_id for row in of_features)),
             "without": sorted(set(store.videos) - {row.video for row in rows}) if of_features else [],
         }
@@ -78,7 +86,8 @@ def table(summary: dict[str, Any]) -> str:
     for name, stream in summary["streams"].items():
         made = ", ".join(f"{key or 'unnamed'} ({count})" for key, count in stream["made_as"].items())
         mixed = "  MIXED SETTINGS, cannot be used together" if len(stream["made_as"]) > 1 else ""
-        size = f"{stream['steps']:,} steps, {stream['hours']:.2f} h" if stream["made_as"] else "not features"
+        size = f"{stream['steps']:,} steps" if stream["made_as"] else f"{stream['parts']} parts, not features"
+        size += f", {stream['hours']:.2f} h" if stream["hours"] else ""
         lines.append(f"  {name:<12} {stream['videos']:>6} videos  {size}  {made}{mixed}")
         if stream["without"]:
             lines.append(f"{'':<15}missing: {_some(stream['without'])}")

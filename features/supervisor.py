@@ -161,21 +161,22 @@ class Child:
             self.requests.write(json.dumps({"task": job.task, "payload": job.payload}).encode() + b"\n")
         except BrokenPipeError:
             return self._crash(job, 0), False
-        frames, heard, looked = 0, time.monotonic(), time.monotonic()
+        frames, silent_s, before = 0, 0.0, time.monotonic()
         while True:
             ended = self.process.poll() is not None  # asked before reading, so that no last words are missed
             message = self._receive(0.0 if ended else WAKE_S)
-            now = time.monotonic()
             if message is None and ended:
                 return self._crash(job, frames), False
-            if message is None or now - looked > WAKE_S:
-                looked = now
-                outcome = self._overrun(job, frames, now - heard if message is None else 0.0)
+            # A frozen machine (a closed lid, a suspended SLURM job) is no silence of the child's.
+            waited_s = min(time.monotonic() - before, 2 * WAKE_S)
+            silent_s = silent_s + waited_s if message is None else 0.0
+            if message is None or waited_s > WAKE_S / 2:
+                outcome = self._overrun(job, frames, silent_s)
                 if outcome is not None:
                     return outcome, False
+            before = time.monotonic()
             if message is None:
                 continue
-            heard = now
             if "beat" in message:
                 frames = message["beat"]
                 on_beat(frames)

@@ -146,3 +146,39 @@ def test_shards_of_an_array_fill_one_store(tmp_path: Path, undisturbed: dict[str
         assert (code, "3 done" in text) == (0, True), text
     assert contents(store) == undisturbed
     assert len(read_report(store.with_suffix(".reports") / "taskbench.json")["videos"]) == 6
+
+
+@pytest.mark.slow  # starts and ends a cluster
+@pytest.mark.parametrize("engine", ["loky", "dask"])
+def test_a_worker_killed_by_the_system_costs_nothing(
+    tmp_path: Path, undisturbed: dict[str, bytes], engine: str
+) -> None:
+    store = tmp_path / "demo.h5"
+    process = start(store, "--engine", engine, "--workers", "2", "--frame-s", "0.3")
+    wait_for_parts(store, 1)
+    # A worker is the parent of a child that runs jobs.
+    below = psutil.Process(process.pid).children(recursive=True)
+    worker = next(one.parent() for one in below if "features.child" in one.cmdline())
+    assert worker is not None
+    assert worker.pid != process.pid
+    worker.kill()
+    code, text = finish(process, timeout_s=120)
+    assert code == 0, text
+    assert contents(store) == undisturbed
+
+
+def test_a_frozen_machine_is_not_mistaken_for_a_hang(tmp_path: Path) -> None:
+    store = tmp_path / "demo.h5"
+    process = start(store, "--videos", "1", "--frame-s", "0.3", "--hang-s", "1.5")
+    deadline = time.monotonic() + 20
+    while not (children := psutil.Process(process.pid).children(recursive=True)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    everyone = [psutil.Process(process.pid), *children]
+    for one in everyone:
+        one.suspend()
+    time.sleep(2.5)
+    for one in everyone:
+        one.resume()
+    code, text = finish(process)
+    assert code == 0, text

@@ -129,6 +129,15 @@ def test_status_counts_streams_and_names_what_is_missing(store: Path, capsys: py
     assert summary["streams"]["rgb"]["made_as"] == {"rgbfirst": 5}
 
 
+def test_status_shows_the_chunks_of_a_stream_as_one(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for start in (0, 256):
+        part = Part("v0", f"flow.{start:09d}", {"flow": np.zeros((2, 2, 4, 4), np.uint8)}, {"fingerprint": "f"})
+        write_part(store, part)
+    build_index(store)
+    status.main([str(store)])
+    assert "flow.*            1 videos  2 parts, not features" in capsys.readouterr().out
+
+
 def test_equal_stores_have_cosine_one_and_scaled_ones_a_distance(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
