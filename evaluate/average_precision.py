@@ -53,7 +53,8 @@ def average_precision(
 ) -> NDArray[np.float64]:
     """AP of one class at one tIoU from its detections in rank order: hit (P,) bool, num_truth labelled segments.
 
-    weights (R, P) and num_truth (R,) give R values at once, each detection counted as often as its weight says.
+    weights (R, P) and num_truth (R,) give R values at once. Whole weights are copies: exactly so for the interpolated
+    area, while for "raw" and "eleven" the copies of a hit are counted at the precision that all of them reach.
     Returns (R,); R = 1 without weights. nan where num_truth is 0. `area` is the one of `evaluate.rules.Rule`.
     """
     hit = np.asarray(hit, dtype=bool)

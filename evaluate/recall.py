@@ -75,10 +75,9 @@ def activitynet_recall(
     """AR with the same share of each video's detections, from 1 % of `most` to `most` on average."""
     finds = _first_finds(annotations, detections, tiou)
     available = np.array([count for _, count in finds])
-    total = int((detections.rehome(tuple(annotations.videos)) >= 0).sum())
-    most = min(most, max(total, 1) / len(finds)) if total else most
-    kept = np.minimum((available * (most * len(finds) / max(total, 1))).astype(np.int64), available)
-    shares = np.arange(1, 101) / 100.0 * (most * len(finds) / max(kept.sum(), 1))
+    budget_of_all = most * len(finds)
+    kept = np.minimum((available * (budget_of_all / max(available.sum(), 1))).astype(np.int64), available)
+    shares = np.arange(1, 101) / 100.0 * (budget_of_all / max(kept.sum(), 1))
     hits = np.zeros((100, len(tiou)))
     for (ranks, _), count in zip(finds, kept, strict=True):
         budget = np.minimum((count * shares).astype(np.int64), count)

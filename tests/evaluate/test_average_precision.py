@@ -142,7 +142,7 @@ places = st.tuples(st.sampled_from(["v", "w", "x"]), st.sampled_from(["a", "b"])
 truths = st.lists(st.tuples(places, spans).map(lambda t: (*t[0], *t[1])), min_size=1, max_size=25)
 scores = st.integers(0, 4).map(lambda n: n / 4)
 findings = st.lists(st.tuples(places, spans, scores).map(lambda t: (*t[0], *t[1], t[2])), max_size=40)
-relaxed = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(truths, findings)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluate.annotations import AnnotationError, Annotations, VideoTruth
-from evaluate.detections import make_detections
+from evaluate.annotations import AnnotationError, Annotations, VideoTruth, read_annotations
+from evaluate.detections import make_detections, read_detections
 from evaluate.recall import activitynet_recall, average_recall
 from evaluate.segments import overlap_matrix
 
@@ -80,3 +80,24 @@ def test_recall_is_the_share_of_truths_that_the_best_n_touch(truth, found, most)
         hits += int((overlap_matrix(np.array(segments).reshape(-1, 2), best).max(axis=1, initial=0) >= 0.5).sum())
     recall = average_recall(truth_of(videos), make_detections(rows), (most,), np.array([0.5]))
     assert recall.average[0] == pytest.approx(hits / len(truth))
+
+
+@pytest.mark.parametrize(
+    ("case", "area", "at_10_50_100"),
+    [
+        ("c09_absent_videos", 0.42638073257891596, [0.3360929124478857, 0.4585467540202502, 0.4585467540202502]),
+        (
+            "c10_degenerate_segments",
+            0.4026082489577129,
+            [0.22016081000595591, 0.45875521143537823, 0.45908278737343666],
+        ),
+    ],
+)
+def test_activitynets_own_toolkit_gives_the_same(shared_data, case, area, at_10_50_100):
+    """Frozen from `average_recall_vs_avg_nr_proposals` of ActivityNet's eval_proposal.py, detections in videos without
+    truth and reversed ones taken out beforehand."""
+    truth = read_annotations(shared_data / "thumos14.json", repair="keep").subset("Test")
+    found = read_detections(shared_data / "eval_cases" / case / "predictions.json", degenerate="drop")
+    recall = activitynet_recall(truth, found)
+    assert recall.average[[9, 49, 99]].tolist() == pytest.approx(at_10_50_100, abs=1e-12)
+    assert recall.area == pytest.approx(area, abs=1e-12)
