@@ -1,0 +1,122 @@
+"""Report on one or several runs: a page of tables and charts, the same numbers as JSON, a table for the terminal.
+
+    python -m evaluate.report --annotations demo/annotations.json --subset Test \\
+        --runs rgb=runs/rgb/detections.json decomposed=runs/decomposed/detections.json \\
+               two-stream=runs/two_stream/detections.json \\
+        --cost features/demo.reports/*.json flow/demo.reports/*.json runs/rgb/detections.report.json \\
+        --out report.html --json report.json --timeline timeline.png --table
+
+The page is one HTML file that loads nothing. Runs called rgb and two-stream set the ends of "gap closed"; other names
+can be given the part with --baseline and --ceiling. Without --out, --json or --timeline, the table is printed.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluate.annotations import AnnotationError, Annotations
+from evaluate.cost import cost_table
+from evaluate.cost_records import CostError, compare_cost, read_report
+from evaluate.detections import DetectionError
+from evaluate.findings import Findings, find, roles_of
+from evaluate.page import report_page
+from evaluate.protocols import ProtocolError
+from evaluate.runs import add_run_arguments, judged_runs, write_json, write_text
+from evaluate.strips import choose_videos
+from evaluate.timeline import draw_timeline
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluate.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="HTML", help="the page")
+    parser.add_argument("--json", type=Path, metavar="JSON", help="the same numbers")
+    parser.add_argument("--table", action="store_true", help="print mAP of each run, and the cost where it is given")
+    parser.add_argument(
+        "--timeline", type=Path, metavar="PNG", help="truth and detections of some videos, as a picture"
+    )
+    parser.add_argument(
+        "--timeline-videos",
+        nargs="+",
+        default=["3"],
+        metavar="N|ID",
+        help="how many videos to choose, or which (default: 3)",
+    )
+    parser.add_argument("--cost", nargs="+", metavar="REPORT", help="reports of the commands, as for evaluate.cost")
+    parser.add_argument("--baseline", help="run that others are compared with; default: one called rgb, or the first")
+    parser.add_argument("--ceiling", help="run that the gap is measured to; default: one called two-stream")
+    parser.add_argument(
+        "--title", default="Temporal action detection", help="heading of the page (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=1000,
+        help="drawings of test videos behind intervals and tests; 0 leaves them out (default: %(default)s)",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        runs = judged_runs(args)
+        found = find(
+            runs,
+            roles_of([run.name for run in runs], args.baseline, args.ceiling),
+            videos=wanted_videos(args.timeline_videos, runs[0].score.annotations) if args.out or args.timeline else (),
+            cost=compare_cost([read_report(text) for text in args.cost]) if args.cost else None,
+            resamples=args.resamples if args.out or args.json else 0,
+        )
+    except (AnnotationError, DetectionError, ProtocolError, CostError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    for run in runs:
+        for remark in run.score.remarks:
+            print(f"note: {run.name}: {remark}", file=sys.stderr)
+    for note in found.cost.notes if found.cost else ():
+        print(f"note: {note}", file=sys.stderr)
+    if args.out:
+        write_text(args.out, report_page(found, args.title))
+    if args.json:
+        write_json(args.json, found.to_json())
+    if args.timeline:
+        draw_timeline(found.strips, args.timeline)
+    if args.table or not (args.out or args.json or args.timeline):
+        print(score_table(found))
+        if found.cost:
+            print(f"\n{cost_table(found.cost)}")
+    return 0
+
+
+def wanted_videos(texts: Sequence[str], annotations: Annotations) -> list[str]:
+    """The videos named, or as many as the one number says."""
+    if len(texts) == 1 and texts[0].isdigit() and texts[0] not in annotations.videos:
+        return choose_videos(annotations, int(texts[0]))
+    return list(texts)
+
+
+def score_table(found: Findings) -> str:
+    """A row for each run: mAP at each tIoU in percent, their mean, and how much of the gap is closed."""
+    width = max(12, *(len(run.name) for run in found.runs)) + 2
+    score = found.runs[0].score
+    gap = found.roles.ceiling is not None
+    head = "".join(f"{tiou:>8.2f}" for tiou in score.result.tiou)
+    lines = [
+        f"protocol {score.protocol.name}, rule {score.rule.name}, subset {score.subset}: "
+        f"{score.counts['videos']} videos, {score.counts['segments']} actions of {score.counts['classes']} classes",
+        f"{'mAP in %':<{width}}{head}{'average':>9}" + f"{'gap closed':>12}" * gap,
+    ]
+    for run in found.runs:
+        values = "".join(f"{100 * value:>8.2f}" for value in run.score.result.mAP)
+        share = found.gap_closed(run.name)
+        closed = f"{'-' if share is None else f'{100 * share:.0f} %':>12}" * gap
+        lines.append(f"{run.name:<{width}}{values}{100 * run.score.result.average_mAP:>9.2f}{closed}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
