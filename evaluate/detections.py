@@ -163,15 +163,22 @@ def write_detections(
 def load_json(path: Path) -> Any:
     """Parse a JSON file; what is wrong with it is told with its line."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DetectionError(f"{path}: no such file") from None
+        return json.loads(bytes_of(path).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DetectionError(f"{path}: not a text file ({error})") from None
     except json.JSONDecodeError as error:
         raise DetectionError(
             f"{path}: not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
+
+
+def bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DetectionError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DetectionError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _first_unreadable(entries: list[Any]) -> str | None:

@@ -24,6 +24,7 @@ import numpy as np
 from evaluate.detections import (
     DetectionError,
     Detections,
+    bytes_of,
     detections_from_json,
     load_json,
     make_detections,
@@ -106,7 +107,7 @@ class _NumbersOnly(pickle.Unpickler):
 
 def _pickle_rows(path: Path) -> Rows:
     try:
-        table = _NumbersOnly(io.BytesIO(_bytes_of(path))).load()
+        table = _NumbersOnly(io.BytesIO(bytes_of(path))).load()
     except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, ValueError) as error:
         raise DetectionError(f"{path}: not a pickle of detections: {error}") from None
     if not isinstance(table, dict):
@@ -116,7 +117,7 @@ def _pickle_rows(path: Path) -> Rows:
 
 
 def _csv_rows(path: Path) -> Rows:
-    lines = list(csv.reader(io.StringIO(_bytes_of(path).decode("utf-8-sig"))))
+    lines = list(csv.reader(io.StringIO(bytes_of(path).decode("utf-8-sig"))))
     if not lines:
         raise DetectionError(f"{path}: empty; expected a line of column names")
     columns = _columns(path, lines[0])
@@ -128,7 +129,7 @@ def _csv_rows(path: Path) -> Rows:
 
 
 def _text_rows(path: Path) -> Rows:
-    lines = [line.split() for line in _bytes_of(path).decode("utf-8").splitlines() if line.strip()]
+    lines = [line.split() for line in bytes_of(path).decode("utf-8").splitlines() if line.strip()]
     for number, words in enumerate(lines, start=1):
         if len(words) != 5:
             raise DetectionError(f"{path}: line {number}: expected 'video start end class score', found {words}")
@@ -162,10 +163,3 @@ def _rows(path: Path, columns: list[list[Any]], first_line: int = 0) -> Rows:
 def _stem(video: str) -> str:
     head, dot, ending = video.rpartition(".")
     return head if dot and ending.lower() in ("mp4", "avi", "mkv", "webm", "mov") else video
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DetectionError(f"{path}: no such file") from None

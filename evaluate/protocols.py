@@ -115,8 +115,13 @@ PROTOCOLS = {
 }
 
 
-def protocol_for(annotations: Annotations) -> Protocol:
-    """The usual protocol of a published data set; for any other, all videos at tIoU 0.3 to 0.7."""
+def protocol_for(annotations: Annotations, with_ambiguous: bool = False) -> Protocol:
+    """The usual protocol of a published data set; for any other, all videos at tIoU 0.3 to 0.7.
+
+    with_ambiguous: the rule looks at Ambiguous intervals, so the video that holds nothing else belongs to the set.
+    """
+    if annotations.dataset == "thumos14" and with_ambiguous:
+        return PROTOCOLS["thumos14-213"]
     if annotations.dataset in PROTOCOLS:
         return PROTOCOLS[annotations.dataset]
     return Protocol("own", "all videos of the subset")

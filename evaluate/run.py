@@ -43,7 +43,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = group.add_argument
     add("--protocol", choices=PROTOCOLS, help="which videos and thresholds (default: recognised by the class names)")
     add("--rule", choices=RULES, default="activitynet", help="whose evaluator (default: %(default)s)")
-    add("--ambiguous", type=Path, metavar="FILE", help="THUMOS'14's Ambiguous intervals, .json or .txt")
+    add("--ambiguous", type=Path, metavar="FILE", help="THUMOS'14's Ambiguous intervals, .json or .txt "
+        "(default: NAME_ambiguous.json beside NAME.json, for the rules that ask for them)")  # fmt: skip
     add("--ignore-ambiguous", action="store_true", help="misses on Ambiguous are not false, under any rule")
     add("--unknown-videos", choices=("false", "ignore"), default="false",
         help="detections outside the subset (default: %(default)s, as in the official evaluators)")  # fmt: skip
@@ -76,8 +77,8 @@ def main(argv: list[str] | None = None) -> int:
             strict=args.repair is None,
             repair=args.repair or "keep",
         )
-        if args.ambiguous:
-            annotations = replace(annotations, ambiguous=read_ambiguous(args.ambiguous))
+        if ambiguous := args.ambiguous or ambiguous_beside(args):
+            annotations = replace(annotations, ambiguous=read_ambiguous(ambiguous))
         score = score_of(args, args.detections, annotations)
         more = further_numbers(args, score, annotations)
     except (AnnotationError, DetectionError, ProtocolError) as error:
@@ -107,6 +108,13 @@ def score_of(args: argparse.Namespace, path: Path, annotations: Annotations) -> 
         unknown_videos=args.unknown_videos,
         strict=args.strict,
     )
+
+
+def ambiguous_beside(args: argparse.Namespace) -> Path | None:
+    """`thumos14_ambiguous.json` beside `thumos14.json`, for the rules that ask for it."""
+    beside = args.annotations.with_name(f"{args.annotations.stem}_ambiguous.json")
+    wanted = args.ignore_ambiguous or RULES[args.rule].drops_ambiguous
+    return beside if wanted and beside.is_file() else None
 
 
 def further_numbers(args: argparse.Namespace, score: Score, annotations: Annotations) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def judge(
     strict: whatever would be a remark about videos without detections, detections without annotation, or
     annotations that are not the protocol's, is an error.
     """
-    protocol = protocol or protocol_for(annotations)
+    protocol = protocol or protocol_for(annotations, rule.drops_ambiguous)
     subset = subset or protocol.subset or _only_subset(annotations)
     truth = protocol.apply(annotations, subset)
     left_out = np.isin(detections.rehome(protocol.without), -1, invert=True)

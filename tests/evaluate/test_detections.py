@@ -90,6 +90,8 @@ def test_files_that_are_no_detections_are_told_apart(tmp_path):
     path = tmp_path / "d.json"
     with pytest.raises(DetectionError, match="no such file"):
         read_detections(path)
+    with pytest.raises(DetectionError, match="cannot be read: Is a directory"):
+        read_detections(tmp_path)
     path.write_text('{"results": {"v": [}')
     with pytest.raises(DetectionError, match=r"not valid JSON: .* line 1, column 20"):
         read_detections(path)

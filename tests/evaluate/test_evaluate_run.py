@@ -123,6 +123,13 @@ def test_other_peoples_labels_are_ignored_and_said_and_refused_if_there_are_no_o
     assert "none of its labels is a class" in capsys.readouterr().err
 
 
+def test_a_detector_that_saw_nothing_scores_nought(files, capsys):
+    with_detections(files, {})
+    assert call(files, "--bootstrap", "--resamples", "10", "--recall", "5", "--json", str(files["out"])) == 0
+    assert json.loads(files["out"].read_text())["average_mAP"] == 0
+    assert "2 of 2 annotated videos have no detections (2 are not in the file" in capsys.readouterr().err
+
+
 def test_files_about_different_videos_are_refused_with_a_hint(files, capsys):
     with_detections(files, {"t1": [DIVE]})
     assert call(files) == 2
@@ -174,9 +181,11 @@ def test_the_subset_must_be_named_where_there_are_several(files, capsys):
 def test_scnn_by_the_command_of_the_documentation(shared_data, tmp_path, capsys):
     folder = shared_data / "eval_cases" / "r1_scnn_c3d"
     arguments = ["--detections", str(folder / "det_tiou0.5.txt"), "--annotations", str(shared_data / "thumos14.json")]
-    kit = ["--protocol", "thumos14-213", "--rule", "thumos15", "--tiou", "0.5", "--json", str(tmp_path / "out.json")]
-    assert main([*arguments, *kit, "--ambiguous", str(shared_data / "thumos14_ambiguous.json")]) == 0
-    assert json.loads((tmp_path / "out.json").read_text())["average_mAP"] == pytest.approx(0.18970081, abs=1e-6)
+    kit = ["--rule", "thumos15", "--tiou", "0.5", "--json", str(tmp_path / "out.json")]
+    explicit = ["--protocol", "thumos14-213", "--ambiguous", str(shared_data / "thumos14_ambiguous.json")]
+    for more in (explicit, []):  # the set and the file beside the annotations are found without being named
+        assert main([*arguments, *kit, *more]) == 0
+        assert json.loads((tmp_path / "out.json").read_text())["average_mAP"] == pytest.approx(0.18970081, abs=1e-6)
     captured = capsys.readouterr()
     assert "protocol thumos14-213" in captured.out
     assert "truth: 26 segments kept" in captured.err
