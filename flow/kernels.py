@@ -2,8 +2,8 @@
 """The steps of TV-L1 as Triton kernels: one inner iteration, the stop, the median and the warp, for a batch of images.
 
 The algorithm and its names are those of `flow.iteration`, `flow.median` and `flow.warp`. Layout: state (B, 6, H, W)
-holds u1 u2 p11 p12 p21 p22, constants (B, 4, H, W) holds gx gy rho -1/|gradient|². Programs never add into one place, so sums
-come out the same on every run: each writes its part of the error, and whoever reads adds the parts in one order.
+holds u1 u2 p11 p12 p21 p22, constants (B, 4, H, W) holds gx gy rho -1/|gradient|². Programs never add into one place,
+so sums are the same on every run: each writes its part of the error, and whoever reads adds the parts in one order.
 """
 
 import triton

@@ -103,15 +103,15 @@ class FlowStore:
         stop = layout[-1][1] if stop is None else stop
         if not 0 <= start <= stop <= layout[-1][1]:
             raise StoreError(f"{self.path}: {video}: pairs {start} to {stop} asked for, there are {layout[-1][1]}")
+        # An empty range is still read from a chunk, which knows the size of the pictures.
+        touched = [(a, b) for a, b in layout if a < stop and b > start] or layout[:1]
         pieces = []
-        for first, last in layout:
-            if first < stop and last > start:
-                stream = chunk_stream(self.cue, first)
-                attributes = self._store.attributes(video, stream)
-                piece = self._decode(video, stream, attributes, max(start, first) - first, min(stop, last) - first)
-                pieces.append(_convert(piece, float(attributes.get("bound", BOUND)), in_pixels))
-        if not pieces:
-            pieces.append(self._read(video, layout[0][0], min(layout[0][1], layout[0][0] + 1), in_pixels)[:0])
+        for first, last in touched:
+            stream = chunk_stream(self.cue, first)
+            attributes = self._store.attributes(video, stream)
+            begin = max(start, first) - first
+            piece = self._decode(video, stream, attributes, begin, max(begin, min(stop, last) - first))
+            pieces.append(_convert(piece, float(attributes.get("bound", BOUND)), in_pixels))
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _decode(self, video: str, stream: str, attributes: dict[str, Any], start: int, stop: int) -> np.ndarray:
