@@ -70,7 +70,7 @@ def detect_actions(
     return [action for action in actions if action.score >= min_score]
 
 
-def make_embedder(detector: Detector, weights: Path | None, batch: int = 4) -> Embedder:
+def make_embedder(detector: Detector, weights: Path | None, batch: int = 0) -> Embedder:
     """The backbone that a detector was trained behind; DetectorError where another one would answer."""
     if detector.cues != ("rgb",):
         raise DetectorError(
@@ -138,7 +138,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of what is shown (default: %(default)s)")
     parser.add_argument("--burn", action="store_true", help="write copies of the videos with the labels in them")
-    parser.add_argument("--batch", type=int, default=4, help="clips embedded at a time (default: %(default)s)")
+    parser.add_argument(
+        "--batch", type=int, default=0, help="clips embedded at a time (default: the backbone's choice)"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
     return parser.parse_args(argv)
 

@@ -38,7 +38,8 @@ def embed_video(
     """All features of a video. beat(frames_done) is called with every frame."""
     frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
     features, times = [], []
-    for batch in batches(cut(frames, view, settings.window, settings.stride), settings.batch):
+    size = settings.batch or backbone.batch[settings.device]
+    for batch in batches(cut(frames, view, settings.window, settings.stride), size):
         with watch(f"{settings.cue}_network"):
             features.append(backbone.embed(np.stack([clip.steps for clip in batch])))
         times += [clip.t_center for clip in batch]

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="checkpoint; default: what ships with the backbone, else random")
     parser.add_argument("--window", type=int, default=Settings.window, help="frames seen by one clip")
     parser.add_argument("--stride", type=int, default=Settings.stride, help="frames between the starts of clips")
-    parser.add_argument("--batch", type=int, default=Settings.batch, help="clips embedded at a time")
+    parser.add_argument("--batch", type=int, default=Settings.batch, help="clips at a time; 0: by backbone and device")
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--decoder", choices=["auto", *DECODERS], default="auto")
@@ -47,11 +47,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
     """The settings of a command line; loads the weights once, so that a wrong file is refused before any work."""
     names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded")
+    if args.precision == "bfloat16" and choose_device(args.device) == "cpu" and not computes_bfloat16():
+        raise SettingsError(
+            "--precision bfloat16: this CPU only emulates it, a hundred times slower than float32. Use float32, "
+            "or a CPU with AVX512-BF16 or AMX, or --device cuda"
+        )
     settings = Settings(cue, device=choose_device(args.device), **{name: getattr(args, name) for name in names}, **more)
     backbone = build_backbone(settings.backbone, cue, settings.weights)
     if settings.weights is not None:
         settings = replace(settings, weights=settings.weights.absolute())
     return replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
+
+
+def computes_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def choose_device(asked: str) -> str:

@@ -27,7 +27,7 @@ class Settings:
     weights_sha256: str = ""
     window: int = 16  # frames
     stride: int = 4  # frames
-    batch: int = 4  # clips; changes values by rounding only
+    batch: int = 0  # clips; 0: the backbone's choice; changes values by rounding only
     precision: str = "float32"
     device: str = "cpu"
     decoder: str = "auto"
@@ -44,7 +44,7 @@ class Settings:
             (self.precision in PRECISIONS, f"--precision {self.precision}: expected {', '.join(PRECISIONS)}"),
             (self.window >= 2, f"--window {self.window}: expected at least 2 frames"),
             (self.stride >= 1, f"--stride {self.stride}: expected at least 1 frame"),
-            (self.batch >= 1, f"--batch {self.batch}: expected at least 1 clip"),
+            (self.batch >= 0, f"--batch {self.batch}: expected at least 1 clip, or 0 for the backbone's choice"),
             (0 < self.min_decoded <= 1, f"--min-decoded {self.min_decoded}: expected a share above 0, at most 1"),
         ]
         wrong = [message for fine, message in checks if not fine]

@@ -106,6 +106,7 @@ class I3D(Backbone):
     geometry = Geometry(256, 224)
     dim = 1024
     map_shape = (1024, 1, 1, 1)
+    batch = {"cpu": 1, "cuda": 16}  # noqa: RUF012  # on the CPU a second clip only pushes the first out of the cache
 
     def __init__(self, cue: str) -> None:
         super().__init__(cue)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import features
-from extract import motion, rgb
+from extract import motion, plan, rgb
 from extract.backbones import build_backbone
 from extract.embedding import embed_video, show_rgb
 from extract.plan import computed_motion, stored_motion
@@ -223,11 +223,14 @@ def test_a_second_run_does_nothing_and_changed_settings_do_it_anew(
 
 
 def test_choices_that_cannot_work_are_refused_before_any_work(
-    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "f.h5"
     assert rgb.main(options(videos, store, "--window", "1")) == 2
     assert "SettingsError: --window 1: expected at least 2 frames" in capsys.readouterr().err
+    monkeypatch.setattr(plan, "computes_bfloat16", lambda: False)
+    assert rgb.main(options(videos, store, "--precision", "bfloat16")) == 2
+    assert "--precision bfloat16: this CPU only emulates it" in capsys.readouterr().err
     assert rgb.main(options(videos, store, "--weights", str(tmp_path / "gone.pt"))) == 2
     assert "WeightsError" in capsys.readouterr().err
     assert rgb.main(options(tmp_path / "nowhere", store)) == 2
