@@ -1,0 +1,96 @@
+"""python -m flow.tvl1 from end to end: against the bare solver, one worker against two, and the memory of a worker.
+
+    python tests/bench/bench_tvl1_command.py [--frames 512]
+
+Bars: 80 % of the bare solver's speed (CPU seconds, so a busy machine does not matter), two workers 1.85x as
+fast as one (wall seconds: means nothing on a machine that is busy otherwise), 250 MB per worker at 256 x 340.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import psutil
+from tvl1_pairs import videos
+
+from flow.solver import TVL1, warm_up
+from flow.video import read_frames
+
+HEIGHT, WIDTH = 256, 340
+
+
+def long_video(path: Path, num_frames: int) -> list[np.ndarray]:
+    """Frames of a real video at 256 x 340, forwards and backwards, in one file; returns the first 25, gray."""
+    once = [cv2.resize(frame.rgb, (WIDTH, HEIGHT)) for frame in read_frames(videos()[-1], stop=100)]
+    there_and_back = [*once, *once[-2:0:-1]]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for k in range(num_frames):
+            frame = there_and_back[k % len(there_and_back)]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in read_frames(path, stop=num_frames)]
+
+
+def run(video: Path, store: Path, workers: int) -> tuple[float, dict[str, float], int]:
+    """Wall seconds, seconds by stage, and peak bytes of a worker."""
+    began = time.perf_counter()
+    command = [
+        sys.executable,
+        "-m",
+        "flow.tvl1",
+        "--videos",
+        str(video),
+        "--flow",
+        str(store),
+        "--workers",
+        str(workers),
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wall = time.perf_counter() - began
+    report = json.loads((store.with_suffix(".reports") / "flow.tvl1.json").read_text())
+    record = report["videos"][video.stem]
+    return wall, record["seconds"], record["peak_memory_bytes"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=512)
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    warm_up("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "long.mp4"
+        gray = long_video(video, args.frames)
+        solve = TVL1()
+        solve(gray[0], gray[1])
+        began = time.thread_time()
+        for before, after in zip(gray[:-1:4], gray[1::4], strict=False):
+            solve(before, after)
+        bare = (time.thread_time() - began) / len(gray[:-1:4])
+        one, stages, memory = run(video, Path(folder) / "one.h5", 1)
+        busy = psutil.getloadavg()[0]
+        two, _, _ = run(video, Path(folder) / "two.h5", 2)
+    whole = sum(stages.values()) / (args.frames - 1)
+    lines = [
+        {"bench": f"flow.tvl1 {HEIGHT}x{WIDTH}, share of the bare solver's speed", "ratio": round(bare / whole, 3),
+         "bar": 0.8, "bare_ms": round(1e3 * bare, 1), "seconds": {k: round(v, 2) for k, v in stages.items()}},
+        {"bench": f"flow.tvl1 {HEIGHT}x{WIDTH}, peak memory of a worker, MB", "value": round(memory / 1e6),
+         "bar": 250},
+        {"bench": "flow.tvl1, two workers against one, wall", "ratio": round(one / two, 2), "bar": 1.85,
+         "seconds": [round(one, 1), round(two, 1)], "load_before": round(busy, 1)},
+    ]  # fmt: skip
+    for line in lines:
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
