@@ -120,7 +120,7 @@ def error_chart(profile: ErrorProfile, most: float) -> str:
     start = left + GROUPS * (bar + 6) + 34
     names, shares, gains = start + 18, start + 180, start + 204
     parts.append(text(shares, 10, "share", fill=INK, text_anchor="end"))
-    parts.append(text(gains, 10, "average mAP-N gained if mended, in points", fill=INK))
+    parts.append(text(gains, 10, "normalised mAP gained if mended, in points", fill=INK))
     for i, kind in enumerate(KINDS):
         y = high + 4 + i * 29
         parts.append(rect(start, y, 12, 12, KIND_COLOURS[kind]))

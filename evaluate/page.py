@@ -57,9 +57,8 @@ def scores(found: Findings, colours: Colours) -> str:
     values = np.array([[*run.score.result.mAP[shown], run.score.result.average_mAP] for run in found.runs])
     gap = found.roles.ceiling is not None
     head = ["mAP in % at tIoU", *(f"{t:g}" for t in np.round(tiou[shown], 3)), "average"]
-    head += (
-        ["95 % interval"] * bool(found.intervals) + [f"gain over {escape(found.roles.baseline)}"] + ["gap closed"] * gap
-    )
+    head += ["95 %<br>interval"] * bool(found.intervals) + [f"gain over<br>{escape(found.roles.baseline)}"]
+    head += ["gap<br>closed"] * gap
     rows, best = [], []
     for run, row in zip(found.runs, values, strict=True):
         cells = [chip(colours[run.name], run.name), *(number(value) for value in row)]
@@ -151,7 +150,7 @@ def errors(found: Findings, colours: Colours) -> str:
     charts = []
     for run in found.runs:
         profile = found.diagnoses[run.name].profile
-        facts = f"average mAP-N {number(profile.average_mAP_N)} % over {profile.num_judged:,} predictions"
+        facts = f"normalised mAP {number(profile.average_mAP_N)} % over {profile.num_judged:,} predictions"
         head = f'<h3>{chip(colours[run.name], run.name)}<span class="note">{facts}</span></h3>'
         charts.append(f'<div class="keep">{head}{figure(error_chart(profile, most))}</div>')
     return section("What goes wrong", lead, *charts)
@@ -201,8 +200,8 @@ def agreements(found: Findings, colours: Colours) -> str:
         ]
         for name, each in found.agreements.items()
     ]
-    head = ["in %", "found by both, of found by either", f"detections of {escape(baseline)} with a counterpart"]
-    head.append("of these, of the same class")
+    head = ["in %", "found by both,<br>of found by either", f"detections of {escape(baseline)}<br>with a counterpart"]
+    head.append("of these,<br>of the same class")
     chart = agreement_chart(found.agreements, baseline, colours)
     return section("Agreement", lead, figure(chart), table(head, rows))
 

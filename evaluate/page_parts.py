@@ -26,8 +26,7 @@ svg { display: block; max-width: 100%; height: auto;
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 10px 0 14px; font-variant-numeric: tabular-nums; font-size: 14px; }
 th, td { padding: 4px 0 4px 17px; text-align: right; white-space: nowrap; }
-th { white-space: normal; line-height: 1.25; }
-th:first-child { white-space: nowrap; }
+th { line-height: 1.25; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { border-bottom: 1.5px solid var(--ink); font-weight: 600; vertical-align: bottom; }
 tbody td { border-bottom: 1px solid var(--rule); }
