@@ -199,8 +199,8 @@ def _broken(path: Path, index: int, header: Header, time_s: float, reason: str) 
         )
     return (
         f"{path}: decoding stopped at frame {index} of {header.num_frames}, {time_s:.1f} s in: {reason}. "
-        "The file is probably cut short or damaged: fetch it again, re-encode what is there "
-        f"(ffmpeg -i {path.name} fixed.mp4), or accept it as it is with --min-decoded"
+        "The file is probably cut short or damaged: fetch it again, or re-encode what is there: "
+        f"ffmpeg -i {path.name} fixed.mp4"
     )
 
 
