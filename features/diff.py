@@ -8,8 +8,8 @@ distance |a - b| / |b|. Cosines near 1 everywhere: the same recipe. Good cosines
 Poor ones: another channel order, crop or grid.
 
 The second fits a ridge regression from RGB features to motion features on half of the videos and prints its R2 on the
-others. It tells before any training whether distillation can work: at an R2 around .1 no method of ours helped, around
-.4 all of them did.
+others. It tells before any training whether distillation can work: in first trials on the synthetic world no loss
+helped at an R2 of .12, and distillation did at .39.
 """
 
 from __future__ import annotations

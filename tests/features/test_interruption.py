@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -44,6 +45,18 @@ def wait_for_parts(store: Path, count: int) -> None:
         time.sleep(0.01)
 
 
+def wait_for_child(process: subprocess.Popen[str]) -> psutil.Process:
+    """The process that does the jobs, once it runs its own program."""
+    deadline = time.monotonic() + 30
+    while True:
+        for one in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if "features.child" in one.cmdline():
+                    return one
+        assert time.monotonic() < deadline, "no child was started"
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     store = tmp_path_factory.mktemp("undisturbed") / "demo.h5"
@@ -52,7 +65,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return contents(store)
 
 
-@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["serial", "loky"])
+@pytest.mark.parametrize(
+    "options", [[], pytest.param(["--workers", "2"], marks=pytest.mark.slow)], ids=["serial", "loky"]
+)
 def test_after_kill_9_the_same_command_gives_the_same_bytes(
     tmp_path: Path, undisturbed: dict[str, bytes], options: list[str]
 ) -> None:
@@ -72,14 +87,11 @@ def test_after_kill_9_the_same_command_gives_the_same_bytes(
 def test_a_killed_run_takes_its_child_along(tmp_path: Path) -> None:
     store = tmp_path / "demo.h5"
     process = start(store, "--frame-s", "1")
-    deadline = time.monotonic() + 20
-    while not (children := psutil.Process(process.pid).children(recursive=True)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.5)  # until the child has asked to be killed with its parent
+    child = wait_for_child(process)
+    time.sleep(0.5)  # until it has asked to be killed with its parent
     process.kill()
     finish(process)
-    assert living([child.pid for child in children]) == []
+    assert living([child.pid]) == []
 
 
 @pytest.mark.parametrize(
@@ -89,8 +101,9 @@ def test_a_killed_run_takes_its_child_along(tmp_path: Path) -> None:
         (signal.SIGTERM, ["--workers", "2"]),
         pytest.param(signal.SIGUSR1, [], marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, ["--workers", "2"], marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, ["--workers", "2", "--engine", "dask"], marks=pytest.mark.slow),
     ],
-    ids=["ctrl-c", "loky-sigterm", "sigusr1", "loky-ctrl-c"],
+    ids=["ctrl-c", "loky-sigterm", "sigusr1", "loky-ctrl-c", "dask-ctrl-c"],
 )
 def test_an_interrupted_run_leaves_no_child_and_no_temporary_file(
     tmp_path: Path, undisturbed: dict[str, bytes], number: signal.Signals, options: list[str]
@@ -156,9 +169,7 @@ def test_a_worker_killed_by_the_system_costs_nothing(
     store = tmp_path / "demo.h5"
     process = start(store, "--engine", engine, "--workers", "2", "--frame-s", "0.3")
     wait_for_parts(store, 1)
-    # A worker is the parent of a child that runs jobs.
-    below = psutil.Process(process.pid).children(recursive=True)
-    worker = next(one.parent() for one in below if "features.child" in one.cmdline())
+    worker = wait_for_child(process).parent()
     assert worker is not None
     assert worker.pid != process.pid
     worker.kill()
@@ -170,11 +181,7 @@ def test_a_worker_killed_by_the_system_costs_nothing(
 def test_a_frozen_machine_is_not_mistaken_for_a_hang(tmp_path: Path) -> None:
     store = tmp_path / "demo.h5"
     process = start(store, "--videos", "1", "--frame-s", "0.3", "--hang-s", "1.5")
-    deadline = time.monotonic() + 20
-    while not (children := psutil.Process(process.pid).children(recursive=True)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    everyone = [psutil.Process(process.pid), *children]
+    everyone = [psutil.Process(process.pid), wait_for_child(process)]
     for one in everyone:
         one.suspend()
     time.sleep(2.5)
