@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from evaluate.annotations import Annotations
 from evaluate.matching import Matches, Truth
-from evaluate.normalised import mean_truths, normalised_average_precision, without_late_hits
+from evaluate.normalised import class_rows, mean_truths, normalised_average_precision, without_late_hits
 
 MIN_PRECISION = 0.05  # DETAD: a truth found later than this counts as missed
 SIZES = {
@@ -142,10 +142,11 @@ def map_n_on(matches: Matches, chosen: NDArray[np.bool_]) -> float:
     A prediction that hit another truth at any threshold does not count, neither for nor against.
     """
     truth, as_if = matches.truth, mean_truths(matches)  # of all truths, as for the whole run
-    keep = np.append(chosen, True)[matches.taken].all(axis=1)  # taken = -1 reads the last
+    keep = np.asarray(np.append(chosen, True)[matches.taken].all(axis=1))  # taken = -1 reads the last
     ap = []
     for c in np.unique(truth.label[chosen]):
-        hit = matches.hit[keep & (matches.label == c)]
+        place = class_rows(matches, c)
+        hit = matches.taken[place][keep[place]] >= 0
         num_truth = int((chosen & (truth.label == c)).sum())
         ap.append([normalised_average_precision(hit[:, q], num_truth, as_if) for q in range(hit.shape[1])])
     return float(np.mean(ap))

@@ -132,7 +132,9 @@ def error_chart(profile: ErrorProfile, most: float) -> str:
             gain = profile.gain[kind]
             length = (WIDTH - gains - 60) * max(gain, 0.0) / max(most, 1e-3)
             parts.append(rect(gains, y, length, 12, KIND_COLOURS[kind]))
-            parts.append(text(gains + length + 6, y + 10, f"{100 * gain:+.2f}", fill=INK, font_size=12))
+            parts.append(
+                text(gains + length + 6, y + 10, f"{100 * gain:+.2f}".replace("-", "−"), fill=INK, font_size=12)
+            )
     return picture(WIDTH, high + height + 22, "".join(parts), "kinds of mistakes by rank, and the gain of mending each")
 
 
@@ -203,7 +205,9 @@ def gain_chart(
         if each.label in intervals:
             low, high = (middle + half * value / reach for value in intervals[each.label])
             parts.append(line(low, y, high, y, stroke=INK, stroke_width=1.1))
-        parts.append(text(WIDTH, y + 4, f"{100 * each.gain:+.1f}", fill=INK, font_size=12, text_anchor="end"))
+        parts.append(
+            text(WIDTH, y + 4, f"{100 * each.gain:+.1f}".replace("-", "−"), fill=INK, font_size=12, text_anchor="end")
+        )
     return picture(WIDTH, top + row * len(gains) + 20, "".join(parts), "average precision of each class under two runs")
 
 

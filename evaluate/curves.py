@@ -18,7 +18,7 @@ def class_curves(matches: Matches, column: int) -> dict[str, NDArray[np.float64]
     curves = {}
     for c in np.flatnonzero(counts):
         rows = (matches.label == c) & ~matches.ignored[:, column]
-        hit = matches.hit[rows, column]
+        hit = matches.taken[rows, column] >= 0
         found = np.cumsum(hit)
         precision = found / np.arange(1, len(hit) + 1)
         envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)

@@ -60,7 +60,7 @@ def normalised_ap(matches: Matches, keep: NDArray[np.bool_] | None = None) -> ND
         if not num_truth:
             continue
         place = class_rows(matches, c)
-        hit = matches.hit[place]  # (P of this class, n)
+        hit = matches.taken[place] >= 0  # (P of this class, n)
         kept = np.ones_like(hit) if keep is None else keep[place]
         rows.append(
             [normalised_average_precision(hit[kept[:, q], q], num_truth, as_if) for q in range(len(matches.tiou))]
@@ -75,6 +75,6 @@ def without_late_hits(matches: Matches, precision: float) -> Matches:
         place = class_rows(matches, c)
         for q in range(len(matches.tiou)):
             if num_truth and place.stop > place.start:
-                reached, _ = precision_and_recall(matches.hit[place, q], num_truth, as_if)
+                reached, _ = precision_and_recall(matches.taken[place, q] >= 0, num_truth, as_if)
                 taken[place, q][reached <= precision] = -1
     return replace(matches, taken=taken)
