@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from features.commit import DISK_ERRORS
 from features.grid import ClipGrid
+from features.index import refuse_single
 from features.npy import TWO_STREAM
 from features.parts import array_digest
 from features.store import Part, StoreError, build_index, fingerprint, is_done, write_part
@@ -82,6 +83,7 @@ def import_all(
     files = sorted([*folder.rglob("*.npy"), *folder.rglob("*.csv")])
     if not files:
         raise StoreError(f"{folder}: no .npy or .csv files here")
+    refuse_single(store)
     failures = []
     for file in tqdm(files, desc="import", unit=" videos"):
         video = file.relative_to(folder).with_suffix("").as_posix().removeprefix(prefix)

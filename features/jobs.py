@@ -16,52 +16,31 @@ Exit codes: 0 all done, 3 finished with failures, 74 the disk is full, 75 interr
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from features.commit import sweep
 from features.engines import ENGINES, EngineError
-from features.index import build_index
+from features.index import build_index, refuse_single
 from features.layout import StoreError, parts_folder
+from features.options import add_arguments, options, parse_shard
 from features.report import DISK, INTERRUPTED, Ledger, Report, read_report, write_report
 from features.supervisor import Job, Limits, Outcome
 
-__all__ = ["Job", "Report", "add_arguments", "options", "run", "share", "write_report"]
+__all__ = ["Job", "Report", "add_arguments", "options", "parse_shard", "run", "share", "write_report"]
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, SIGTERM or SIGUSR1 (SLURM's warning before a time limit)."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that works through many videos; options(args) hands them to run."""
-    group = parser.add_argument_group("running many videos")
-    group.add_argument("--workers", type=_positive, default=1, metavar="N", help="videos worked on at a time")
-    group.add_argument("--engine", choices=sorted(ENGINES), help="default: serial, or loky when N > 1")
-    group.add_argument("--scheduler", help="of --engine dask: tcp://host:port or its JSON file; default: this machine")
-    group.add_argument("--shard", type=parse_shard, metavar="I/N", help="only the I-th of N equal shares, I from 0")
-    group.add_argument("--threads", type=_positive, default=1, help="threads of one worker")
-    group.add_argument("--hang-s", type=float, default=120.0, help="seconds without progress until a video is given up")
-    group.add_argument("--max-memory-gb", type=float, default=0.0, help="resident memory of one worker; 0: no limit")
-    group.add_argument("--retries", type=int, default=0, help="new attempts at a video after a crash, hang or overrun")
-    group.add_argument("--skip-failed", action="store_true", help="leave out what the last report lists as failed")
-    group.add_argument("--dry-run", action="store_true", help="print what would be done, then stop")
-
-
-def options(args: argparse.Namespace) -> dict[str, Any]:
-    """The keywords of run that add_arguments asked for."""
-    names = ("workers", "engine", "scheduler", "shard", "threads", "hang_s", "max_memory_gb", "retries", "skip_failed")
-    return {**{name: getattr(args, name) for name in names}, "dry_run": args.dry_run}
 
 
 def run(
@@ -92,6 +71,7 @@ def run(
     jobs: all of them, done or not, so that each shard of an array takes the same share whenever it starts.
     done: says which are to be skipped. failures: videos that failed before they became jobs (video, cause, message).
     store: the feature store that the tasks write to; its leftovers are swept and its index is written at the end.
+        StoreError if it is a single file, which an index would overwrite.
     seconds_per_unit, bytes_per_unit: guesses for dry_run, used where no earlier run has left better ones.
     """
     report = Report(command, Path(report_path), unit)
@@ -104,10 +84,11 @@ def run(
             if dry_run:
                 report.planned = _forecast(todo, report, seconds_per_unit, bytes_per_unit)
                 return report
-            if store is not None:
-                sweep(parts_folder(Path(store)))
-            limits = Limits(hang_s, int(max_memory_gb * 1e9), threads, retries)
-            _work(todo, limits, engine or ("loky" if workers > 1 else "serial"), workers, scheduler, report, ledger)
+            if store is not None and todo:
+                report.fatal = _prepare(Path(store))
+            if not report.fatal:
+                limits = Limits(hang_s, int(max_memory_gb * 1e9), threads, retries)
+                _work(todo, limits, engine or ("loky" if workers > 1 else "serial"), workers, scheduler, report, ledger)
     except Interrupted:
         report.interrupted = True
     except EngineError as error:
@@ -129,14 +110,6 @@ def share(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
     return [job for job in jobs if job.key in mine]
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """ "3/64" -> (3, 64)."""
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected I/N with I from 0 to N - 1, e.g. 0/8")
-    return int(index), int(count)
-
-
 def _plan(jobs: list[Job], done: Callable[[Job], bool] | None, skip_failed: bool, report: Report) -> list[Job]:
     """What is left to do; counts the rest as skipped."""
     keys = {job.key for job in jobs}
@@ -148,6 +121,20 @@ def _plan(jobs: list[Job], done: Callable[[Job], bool] | None, skip_failed: bool
     todo = [job for job in jobs if job.key not in given_up and not (done is not None and done(job))]
     report.skipped = len(jobs) - len(todo)
     return todo
+
+
+def _prepare(store: Path) -> str:
+    """Why no part can be written here, found out before hours of work and not after; empty if parts can."""
+    refuse_single(store)
+    folder = parts_folder(store)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(4096))
+    except OSError as error:
+        return f"cannot write into {folder}: {error.strerror}"
+    return ""
 
 
 def _work(
@@ -263,12 +250,6 @@ def _progress(total: int, report: Report) -> tqdm:
         maxinterval=60.0 if quiet else 10.0,
         dynamic_ncols=True,
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
-    return int(text)
 
 
 @contextmanager

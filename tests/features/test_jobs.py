@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import living
 
-from features import jobs
+from features import StoreError, jobs, pack
 from features.jobs import Job, Report
 from features.report import read_report
 
@@ -109,6 +109,21 @@ def test_a_missing_right_to_write_stops_the_run_with_its_own_exit_code(run: Run,
     assert "File too large" in report.fatal
     assert not list(tmp_path.rglob("*.part"))
     assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_a_place_where_nothing_can_be_written_is_found_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "demo.parts").write_text("a file where the folder of parts should be")
+    report = run(additions(2), store=tmp_path / "demo.h5")
+    assert (report.done, report.exit_code) == (0, 74)
+    assert f"cannot write into {tmp_path / 'demo.parts'}: File exists" in str(report)
+
+
+def test_a_single_file_is_not_worked_into(run: Run, tmp_path: Path) -> None:
+    payload = {"store": str(tmp_path / "parts.h5"), "video": "v"}
+    run([Job("v", "taskbench:store_video", payload, weight=4)], store=tmp_path / "parts.h5")
+    assert pack.main([str(tmp_path / "parts.h5"), "--single", str(tmp_path / "demo.h5")]) == 0
+    with pytest.raises(StoreError, match="single self-contained file"):
+        run(additions(1), store=tmp_path / "demo.h5")
 
 
 def test_what_is_done_is_skipped_and_its_cost_kept(run: Run, tmp_path: Path) -> None:
