@@ -8,7 +8,7 @@
 A pixel of flow, clipped to ±bound, becomes round((flow + bound) / (2 bound) * 255): 0.157 px a step at the usual bound
 of 20, as TSN and denseflow have it. Zero becomes 128 and comes back as 0.078 px. Pair k is frames k and k + 1.
 
-A video is stored as chunks of CHUNK pairs, streams "flow.000000000", "flow.000000256", ...: each is committed by
+A video is stored as chunks of CHUNK pairs, streams "flow.000000000", "flow.000000128", ...: each is committed by
 itself, so that many workers share one long video and an interrupted run loses little.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from features import store as features_store
 from features.store import Part, Store, StoreError, write_part
 
-CHUNK = 256  # pairs; seconds of work, and at 224 x 224 about 3 MB of file
+CHUNK = 128  # pairs; seconds of work, and at 224 x 224 about 1.5 MB of file
 BOUND = 20.0  # px
 JPEG_QUALITY = 95  # largest error 1.2 px, a third of the size of u8; not reproducible between releases of libjpeg
 

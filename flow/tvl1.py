@@ -5,10 +5,10 @@
     python -m flow.tvl1 --warmup                 # compile the solver once, e.g. while an image is built
 
 Frames are resized, made gray and solved whole; flow is cropped, clipped to ±bound pixels and stored as bytes. Work is
-dealt out in chunks of 256 frame pairs, so that a single long video keeps all workers busy. Chunks already in the store
+dealt out in chunks of 128 frame pairs, so that a single long video keeps all workers busy. Chunks already in the store
 are skipped: to resume an interrupted run, repeat the command. Other parameters make other flow and compute it anew.
 
-Presets: exact stops every iteration where OpenCV's DualTVL1OpticalFlow does, compat looks every fourth time (0.015 px
+Presets: exact stops every iteration where OpenCV's DualTVL1OpticalFlow does, compat looks every second time (0.02 px
 from OpenCV), fast uses a deeper pyramid and fewer warps: twice the speed, and better where motion is large.
 """
 
