@@ -1,12 +1,14 @@
 """Tabulate what detection costs: seconds of compute per minute of video, two-stream against RGB-only.
 
-    python -m evaluate.cost features/demo.reports/*.json flow/demo.reports/*.json runs/rgb/detections.report.json
+    python -m evaluate.cost features/demo.reports flow/demo.reports runs/rgb/detections.report.json
 
-Reads the reports that the commands leave beside what they make, and compares on the videos that all stages share. A
-detector report may be held to one side, when the two have detectors of their own:
+Reads the reports that the commands leave beside what they make (files, or folders that hold them), and compares on the
+videos that all stages share. Where the two have detectors of their own, a detector report is held to one side:
 
-    python -m evaluate.cost features/demo.reports/*.json flow/demo.reports/*.json \\
+    python -m evaluate.cost features/demo.reports flow/demo.reports \\
         rgb-only=runs/decomposed/detections.report.json two-stream=runs/two_stream/detections.report.json
+
+A detector report in a folder that is called rgb-only or two-stream needs no such word.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from evaluate.cost_records import METHODS, Cost, CostError, compare_cost, read_report
+from evaluate.cost_records import METHODS, Cost, CostError, compare_cost, read_reports
 from evaluate.runs import write_json
 
 
@@ -22,7 +24,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m evaluate.cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("reports", nargs="+", metavar="REPORT.json", help="reports of extract, flow and detect")
+    parser.add_argument(
+        "reports", nargs="+", metavar="REPORT", help="reports of extract, flow and detect, or folders of them"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the numbers here as well")
     return parser.parse_args(argv)
 
@@ -30,7 +34,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        cost = compare_cost([read_report(text) for text in args.reports])
+        cost = compare_cost(read_reports(args.reports))
     except CostError as error:
         print(f"CostError: {error}", file=sys.stderr)
         return 2
@@ -59,7 +63,7 @@ def cost_table(cost: Cost) -> str:
     peaks = [f"{one.peak_memory_bytes / 2**20:.0f} MiB" if one.peak_memory_bytes else "-" for one in each]
     lines.append(f"{'peak memory':<40}" + _cells(peaks, width))
     many = "video" if len(cost.videos) == 1 else "videos"
-    lines.append(f"{len(cost.videos)} {many}, {cost.minutes:.1f} minutes; {' | '.join(cost.machines)}")
+    lines.append(f"{len(cost.videos)} {many}, {cost.minutes:.1f} minutes; {cost.where}")
     return "\n".join(lines)
 
 

@@ -47,7 +47,8 @@ class Report:
 
     path: Path
     command: str
-    machine: str  # "AMD EPYC, 2 cores; cpu, 1 thread"
+    machine: str  # "AMD EPYC, 2 cores; cpu"
+    threads: int
     videos: Mapping[str, Mapping[str, Any]]
     methods: tuple[str, ...]  # which methods its stages serve
 
@@ -70,15 +71,37 @@ class Cost:
     videos: tuple[str, ...]
     minutes: float
     machines: tuple[str, ...]
+    threads: tuple[int, ...]  # each number that some stage ran with
     notes: tuple[str, ...]
 
+    @property
+    def where(self) -> str:
+        """Machines and threads in words. Seconds on the CPU are those of all threads together."""
+        least, most = self.threads[0], self.threads[-1]
+        few = f"{least} to {most}" if most > least else str(least)
+        return f"{' | '.join(self.machines)}, {few} thread{'' if most == 1 else 's'}"
 
-def read_report(text: str) -> Report:
-    """Read "PATH", or "rgb-only=PATH" and "two-stream=PATH" for a report that serves one kind of method alone."""
-    prefix, _, name = text.rpartition("=")
-    if prefix and prefix not in PREFIXES:
-        raise CostError(f"{text}: expected REPORT.json, rgb-only=REPORT.json or two-stream=REPORT.json")
-    path = Path(name)
+
+def read_reports(texts: Sequence[str]) -> list[Report]:
+    """Read report files, and all reports of folders, whose other JSON files are passed over.
+
+    "rgb-only=PATH" and "two-stream=PATH" hold a report to one side; so do detector reports in folders of these names.
+    """
+    reports = []
+    for text in texts:
+        prefix, _, name = text.rpartition("=")
+        if prefix and prefix not in PREFIXES:
+            raise CostError(f"{text}: expected REPORT.json, rgb-only=REPORT.json or two-stream=REPORT.json")
+        path = Path(name)
+        files = [file for file in sorted(path.glob("*.json")) if _is_report(file)] if path.is_dir() else [path]
+        if not files:
+            raise CostError(f"{path}: no report in this folder. Reports lie in *.reports/ and beside detections")
+        reports += [read_report(file, prefix) for file in files]
+    return reports
+
+
+def read_report(path: Path, side: str = "") -> Report:
+    """Read one report file. side: "rgb-only", "two-stream" or, for both, nothing."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -101,9 +124,12 @@ def read_report(text: str) -> Report:
                 f"{path}: video {video!r}: expected 'duration_s' above 0 and 'seconds' by stage. Repeat the command "
                 f"that wrote the report"
             )
-    return Report(
-        path, str(content.get("command", "")), _machine(content), videos, PREFIXES.get(prefix, tuple(METHODS))
-    )
+    machine = content.get("machine")
+    machine = machine if isinstance(machine, dict) else {}
+    command, threads = str(content.get("command", "")), int(machine.get("threads", 1))
+    if not side and command.startswith(MADE_BY["detector"]):
+        side = path.resolve().parent.name
+    return Report(path, command, _in_words(machine), threads, videos, PREFIXES.get(side, tuple(METHODS)))
 
 
 def compare_cost(reports: Sequence[Report]) -> Cost:
@@ -141,7 +167,17 @@ def compare_cost(reports: Sequence[Report]) -> Cost:
     if len(machines) > 1:
         where = "; ".join(f"{report.command}: {report.machine}" for report in used.values())
         notes.append(f"stages were measured on different machines, whose seconds are not alike ({where})")
-    return Cost(costs, tuple(videos), minutes, machines, tuple(dict.fromkeys(notes)))
+    threads = tuple(sorted({report.threads for report in used.values()}))
+    return Cost(costs, tuple(videos), minutes, machines, threads, tuple(dict.fromkeys(notes)))
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a JSON file says that it is a report, of whatever version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and str(content.get("schema", "")).startswith(SCHEMA.rpartition("/")[0])
 
 
 def _measured(reports: Sequence[Report], method: str) -> dict[str, list[Report]]:
@@ -189,12 +225,8 @@ def _what_is_missing(reports: Sequence[Report], missing: Mapping[str, list[str]]
     )
 
 
-def _machine(content: Mapping[str, Any]) -> str:
-    """The machine in words."""
-    machine = content.get("machine")
-    machine = machine if isinstance(machine, dict) else {}
-    threads, cores = machine.get("threads", 1), machine.get("cores", "?")
-    return (
-        f"{machine.get('processor', 'unknown processor')}, {cores} core{'' if cores == 1 else 's'}; "
-        f"{machine.get('device', 'cpu')}, {threads} thread{'' if threads == 1 else 's'}"
-    )
+def _in_words(machine: Mapping[str, Any]) -> str:
+    """The machine: processor, cores, device."""
+    cores = machine.get("cores", "?")
+    many = "core" if cores == 1 else "cores"
+    return f"{machine.get('processor', 'unknown processor')}, {cores} {many}; {machine.get('device', 'cpu')}"

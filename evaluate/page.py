@@ -245,7 +245,7 @@ def cost(found: Findings) -> str:
     many = "video" if len(found.cost.videos) == 1 else "videos"
     lead = (
         f"Seconds of compute per minute of video, measured on {len(found.cost.videos)} {many} "
-        f"({found.cost.minutes:.1f} minutes) on {escape(' and '.join(found.cost.machines))}."
+        f"({found.cost.minutes:.1f} minutes) on {escape(found.cost.where)}."
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.cost.notes)
     return section("Cost", lead, table(["", *methods], rows), f"<ul>{notes}</ul>" if notes else "")

@@ -3,11 +3,11 @@
     python -m evaluate.report --annotations demo/annotations.json --subset Test \\
         --runs rgb=runs/rgb/detections.json decomposed=runs/decomposed/detections.json \\
                two-stream=runs/two_stream/detections.json \\
-        --cost features/demo.reports/*.json flow/demo.reports/*.json runs/rgb/detections.report.json \\
-        --out report.html --json report.json --timeline timeline.png --table
+        --cost features/demo.reports flow/demo.reports runs/rgb/detections.report.json \\
+        --out report.html --json report.json --timeline timeline.png
 
-The page is one HTML file that loads nothing. Runs called rgb and two-stream set the ends of "gap closed"; other names
-can be given the part with --baseline and --ceiling. Without --out, --json or --timeline, the table is printed.
+Prints a table and writes what is asked for. The page is one HTML file that loads nothing. Runs called rgb (or rgb-only)
+and two-stream set the ends of "gap closed"; other names can be given the part with --baseline and --ceiling.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from evaluate.annotations import AnnotationError, Annotations
 from evaluate.cost import cost_table
-from evaluate.cost_records import CostError, compare_cost, read_report
+from evaluate.cost_records import CostError, compare_cost, read_reports
 from evaluate.detections import DetectionError
 from evaluate.findings import Findings, find, roles_of
 from evaluate.page import report_page
@@ -34,7 +34,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add_run_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="HTML", help="the page")
     parser.add_argument("--json", type=Path, metavar="JSON", help="the same numbers")
-    parser.add_argument("--table", action="store_true", help="print mAP of each run, and the cost where it is given")
+    parser.add_argument(
+        "--table",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="print mAP of each run, and the cost where it is given",
+    )
     parser.add_argument(
         "--timeline", type=Path, metavar="PNG", help="truth and detections of some videos, as a picture"
     )
@@ -68,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
             runs,
             roles_of([run.name for run in runs], args.baseline, args.ceiling),
             videos=wanted_videos(args.timeline_videos, runs[0].score.annotations) if args.out or args.timeline else (),
-            cost=compare_cost([read_report(text) for text in args.cost]) if args.cost else None,
+            cost=compare_cost(read_reports(args.cost)) if args.cost else None,
             resamples=args.resamples if args.out or args.json else 0,
         )
     except (AnnotationError, DetectionError, ProtocolError, CostError) as error:
@@ -85,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         write_json(args.json, found.to_json())
     if args.timeline:
         draw_timeline(found.strips, args.timeline)
-    if args.table or not (args.out or args.json or args.timeline):
+    if args.table:
         print(score_table(found))
         if found.cost:
             print(f"\n{cost_table(found.cost)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evaluate import cost as command
-from evaluate.cost_records import CostError, compare_cost, read_report
+from evaluate.cost_records import CostError, compare_cost, read_reports
 
 MACHINE = {"processor": "Abacus 3000", "cores": 4, "device": "cpu", "threads": 1}
 SECONDS = {  # of video a, which lasts 60 s; video b lasts 120 s and costs twice as much, so that rates are the same
@@ -43,7 +43,7 @@ def reports(tmp_path: Path) -> dict[str, str]:
 
 
 def compare(*paths: str):
-    return compare_cost([read_report(path) for path in paths])
+    return compare_cost(read_reports(paths))
 
 
 def test_two_stream_and_rgb_only_add_up_their_own_stages(reports: dict[str, str]):
@@ -52,7 +52,7 @@ def test_two_stream_and_rgb_only_add_up_their_own_stages(reports: dict[str, str]
     assert cost.methods["two-stream (flow)"].seconds_per_minute == pytest.approx(2 + 40 + 3 + 4 + 1)
     assert cost.methods["two-stream (flow)"].times_rgb_only == pytest.approx(50 / 6)
     assert cost.minutes == 3 and cost.videos == ("a", "b")
-    assert cost.machines == ("Abacus 3000, 4 cores; cpu, 1 thread",)
+    assert cost.where == "Abacus 3000, 4 cores; cpu, 1 thread"
     assert cost.notes == ()
 
 
@@ -101,12 +101,40 @@ def test_each_side_may_have_its_own_detector(tmp_path: Path, reports: dict[str, 
     assert any("detector is the mean of" in note for note in unsaid.notes)
 
 
+def test_folders_stand_for_the_reports_in_them_and_their_names_for_sides(tmp_path: Path, reports: dict[str, str]):
+    """As the demo has it: stores' report folders, and run folders that hold metrics and configurations too."""
+    for name in ("store.reports", "rgb-only", "two-stream"):
+        (tmp_path / name).mkdir()
+    for name, seconds in SECONDS.items():
+        if name != "detect.run":
+            write(tmp_path / "store.reports", name, seconds)
+    write(tmp_path / "rgb-only", "detect.run", {"detector": 1.0}, name="detections.report")
+    write(tmp_path / "two-stream", "detect.run", {"detector": 3.0}, name="detections.report")
+    (tmp_path / "rgb-only" / "metrics.json").write_text('{"mAP": [0.5]}')
+    (tmp_path / "rgb-only" / "config.json").write_text("[]")
+    cost = compare(*(str(tmp_path / name) for name in ("store.reports", "two-stream", "rgb-only")))
+    assert cost.methods["RGB-only"].stages["detector"] == pytest.approx(1)
+    assert cost.methods["two-stream (flow)"].stages["detector"] == pytest.approx(3)
+    assert cost.notes == ()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CostError, match="empty: no report in this folder"):
+        compare(str(tmp_path / "empty"))
+
+
 def test_other_machines_are_named(tmp_path: Path, reports: dict[str, str]):
     gpu = {"processor": "Abacus 3000", "cores": 4, "device": "cuda", "threads": 1}
     reports["detect.run"] = write(tmp_path, "detect.run", SECONDS["detect.run"], machine=gpu)
     cost = compare(*reports.values())
     assert len(cost.machines) == 2
-    assert "detect.run: Abacus 3000, 4 cores; cuda, 1 thread" in cost.notes[0]
+    assert "detect.run: Abacus 3000, 4 cores; cuda" in cost.notes[0]
+
+
+def test_more_threads_are_told_but_are_the_same_machine(tmp_path: Path, reports: dict[str, str]):
+    """Seconds on the CPU are those of all threads together."""
+    reports["detect.run"] = write(tmp_path, "detect.run", SECONDS["detect.run"], machine={**MACHINE, "threads": 2})
+    cost = compare(*reports.values())
+    assert cost.notes == ()
+    assert cost.where == "Abacus 3000, 4 cores; cpu, 1 to 2 threads"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +165,7 @@ def test_files_that_are_no_reports_are_refused_by_name(tmp_path: Path, reports: 
         (f"rgb={reports['detect.run']}", "rgb-only=REPORT.json or two-stream=REPORT.json"),
     ):
         with pytest.raises(CostError) as error:
-            read_report(path)
+            read_reports([path])
         assert said in str(error.value) and Path(path.rpartition("=")[2]).name in str(error.value)
 
 
