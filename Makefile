@@ -1,8 +1,22 @@
-# make demo: videos -> features -> detectors -> scores and a picture.  make check: what CI runs.  make bench: the ratios of docs/benchmarks.md.
+# make demo: videos -> features -> detectors -> scores and a picture.   make check: what CI runs.   make bench: docs/benchmarks.md.
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+
+SEED ?= 0
+WORKERS ?= 2
+VIDEOS := demo/videos
+TRUTH := demo/annotations.json
+FEATURES := features/demo.h5
+RUNS := demo/runs/seed$(SEED)
+METHODS := rgb-only motion-only two-stream direct decomposed
+# One run per method, in this order: the distilling ones learn from the motion-only one.
+rgb-only := --method supervised --cues rgb
+motion-only := --method supervised --cues flow
+two-stream := --method supervised --cues rgb,flow
+direct := --method direct --cue flow --teacher $(RUNS)/motion-only/detector.pt
+decomposed := --method decomposed --cue flow --teacher $(RUNS)/motion-only/detector.pt
 
 .PHONY: demo check bench clean
 
@@ -11,6 +25,21 @@ $(READY): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
+demo: $(READY)
+	$(PY) -m extract.synthetic --out demo --preset demo --seed 0 --workers $(WORKERS)
+	$(PY) -m flow.tvl1 --videos $(VIDEOS) --out flow/demo.h5 --size 64 --crop 64 --workers $(WORKERS)
+	$(PY) -m extract.rgb --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	$(PY) -m extract.motion --cue flow --flow flow/demo.h5 --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	$(PY) -m extract.motion --cue gradient --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	@set -e; $(foreach method,$(METHODS),\
+	echo "== $(method): $($(method))"; \
+	$(PY) -m train.run --features $(FEATURES) --annotations $(TRUTH) --head actionformer $($(method)) --seed $(SEED) --resume --out $(RUNS)/$(method); \
+	$(PY) -m detect.run --detector $(RUNS)/$(method)/detector.pt --features $(FEATURES) --annotations $(TRUTH) --subset Test --out $(RUNS)/$(method)/detections.json; \
+	$(PY) -m evaluate.run --detections $(RUNS)/$(method)/detections.json --annotations $(TRUTH) --subset Test --tiou 0.3:0.1:0.7 --json $(RUNS)/$(method)/metrics.json;)
+	$(PY) -m evaluate.report --annotations $(TRUTH) --subset Test --runs $(foreach method,$(METHODS),$(method)=$(RUNS)/$(method)/detections.json) \
+		--cost flow/demo.reports features/demo.reports $(RUNS)/two-stream $(RUNS)/rgb-only \
+		--timeline demo/timeline.png --timeline-videos 2 --out demo/report.html
+
 check: $(READY)
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -18,7 +47,7 @@ check: $(READY)
 	$(PY) -m pytest -m 'not slow'
 
 bench: $(READY)
-	for bench in tests/bench/bench_*.py; do $(PY) $$bench || exit 1; done
+	@for bench in tests/bench/bench_*.py; do $(PY) $$bench || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo flow/demo.* features/demo.*
