@@ -30,6 +30,7 @@ from features.store import open as open_store
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
+    torch.set_num_threads(args.threads)
     try:
         annotations = read_annotations(args.annotations, strict=False) if args.annotations else None
         if annotations is not None and args.subset:
@@ -62,7 +63,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--subset", help="videos of this subset of --annotations")
     parser.add_argument("--fps", type=float, help="frames per second of .npy files (default: by --annotations)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1, as every worker has)")
     args = parser.parse_args(argv)
+    if args.threads < 1:
+        parser.error(f"--threads {args.threads}: expected 1 or more")
     if args.subset and not args.annotations:
         parser.error("--subset needs --annotations")
     if args.device == "cuda" and not torch.cuda.is_available():

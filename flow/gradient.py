@@ -1,6 +1,6 @@
 """Temporal gradients: how much each pixel changes from one frame to the next, a motion cue that costs next to nothing.
 
-    python -m flow.gradient --videos videos/ --gradient flow/thumos-gradient.h5 --workers 8
+    python -m flow.gradient --videos videos/ --out flow/thumos-gradient.h5 --workers 8
 
 Chunks already in the store are skipped: to resume an interrupted run, repeat the command. Gradients are exact
 differences of 8-bit frames, kept as int16; `extract.motion --cue gradient` makes them on the fly and needs no store.
@@ -34,12 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m flow.gradient", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--gradient", type=Path, required=True, help="the store to write, e.g. flow/x-gradient.h5")
+    parser.add_argument("--out", type=Path, required=True, help="the store to write, e.g. flow/x-gradient.h5")
     add_arguments(parser)
     args = parser.parse_args(argv)
     try:
         settings = Settings("gradient", args.size, args.crop, decoder=args.decoder)
-        report = run(args, settings, args.gradient, "flow.gradient")
+        report = run(args, settings, args.out, "flow.gradient")
     except (FlowError, StoreError, VideoError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2

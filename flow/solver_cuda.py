@@ -19,9 +19,9 @@ import triton
 from torch import Tensor
 
 from flow import kernels, kernels_warp
+from flow.frames import check_frames, to_gray_levels
 from flow.parameters import FlowError, choose_parameters
 from flow.pyramid import level_sizes, taps
-from flow.solver import check_frames, to_gray_levels
 
 BLOCK = 256  # pixels of a program of median and warp
 FLAT = 1.1920929e-07  # as flow.warp

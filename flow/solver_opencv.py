@@ -5,8 +5,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from flow.frames import check_frames, to_gray_levels
 from flow.parameters import FlowError, choose_parameters
-from flow.solver import check_frames, to_gray_levels
 
 
 class OpenCVTVL1:

@@ -1,7 +1,7 @@
 """Compute TV-L1 optical flow of videos into a flow store.
 
-    python -m flow.tvl1 --videos videos/ --flow flow/thumos.h5 --workers 8
-    python -m flow.tvl1 --videos videos/ --flow flow/thumos.h5 --preset fast --size 256 --crop 224
+    python -m flow.tvl1 --videos videos/ --out flow/thumos.h5 --workers 8
+    python -m flow.tvl1 --videos videos/ --out flow/thumos.h5 --preset fast --size 256 --crop 224
     python -m flow.tvl1 --warmup                 # compile the solver once, e.g. while an image is built
 
 Frames are resized, made gray and solved whole; flow is cropped, clipped to ±bound pixels and stored as bytes. Work is
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = Settings(
             "flow", args.size, args.crop, args.store, args.bound, parameters, backend, args.decoder
         )  # fmt: skip
-        report = run(args, settings, args.flow, "flow.tvl1")
+        report = run(args, settings, args.out, "flow.tvl1")
     except (FlowError, StoreError, VideoError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
@@ -54,7 +54,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m flow.tvl1", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     warmup = "--warmup" in (sys.argv[1:] if argv is None else argv)
-    parser.add_argument("--flow", type=Path, required=not warmup, help="the flow store to write, e.g. flow/x.h5")
+    parser.add_argument("--out", type=Path, required=not warmup, help="the flow store to write, e.g. flow/x.h5")
     parser.add_argument("--preset", choices=list(PRESETS), default="compat", help="of the parameters (default: compat)")
     parser.add_argument(
         "--backend", choices=["auto", "cpu", "cuda", "opencv"], default="auto",

@@ -69,6 +69,8 @@ def training_subset(truth: Annotations, data: Data) -> str:
 
 def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Samples]:
     """Everything `loop.fit` needs. The same configuration gives the same weights and samples."""
+    if config.optimiser.threads:
+        torch.set_num_threads(config.optimiser.threads)
     device = choose_device(config.device)
     kind = METHODS[config.method]
     branches = kind.branches(config.cues)

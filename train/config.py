@@ -95,6 +95,7 @@ class Optimiser:
     )
     normaliser: float = 100.0  # positives a step is first taken to have; then their running mean
     normaliser_momentum: float = 0.9
+    threads: int = 0  # of the CPU; 0: as many as torch takes. A small network is fastest with 1
 
     def __post_init__(self) -> None:
         positive(self, "epochs", "learning_rate", "clip_norm", "normaliser")

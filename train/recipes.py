@@ -33,6 +33,7 @@ def small() -> Recipe:
             weight_decay=0.03,
             ema=0.99,  # .999 would still hold the first weights after some hundred steps
             ema_warmup=True,
+            threads=1,
             normaliser=50.0,  # positives in a batch of 8 videos of 20 s
         ),
         heads={

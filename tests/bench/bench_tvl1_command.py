@@ -49,7 +49,7 @@ def run(video: Path, store: Path, workers: int) -> tuple[float, dict[str, float]
         "flow.tvl1",
         "--videos",
         str(video),
-        "--flow",
+        "--out",
         str(store),
         "--workers",
         str(workers),

@@ -94,7 +94,7 @@ def test_features_equal_a_plain_loop_over_decoded_clips(videos: Path) -> None:
 
 
 def test_flow_of_a_store_and_flow_on_the_fly_give_the_same_features(videos: Path, tmp_path: Path) -> None:
-    assert tvl1.main(["--videos", str(videos / "v1.mp4"), "--flow", str(tmp_path / "flow.h5"), *SMALL]) == 0
+    assert tvl1.main(["--videos", str(videos / "v1.mp4"), "--out", str(tmp_path / "flow.h5"), *SMALL]) == 0
     flow_store = tmp_path / "flow.h5"
     stored = nano("flow", flow_store=flow_store, motion=stored_motion(flow_store, ["v1"]))
     attributes_of = {}
@@ -111,11 +111,11 @@ def test_flow_of_another_size_or_another_file_is_refused(
     folder = tmp_path / "videos"
     write_video(folder / "v.mp4")
     large = ["--size", "64", "--crop", "48"]
-    assert tvl1.main(["--videos", str(folder), "--flow", str(tmp_path / "flow.h5"), *large]) == 0
+    assert tvl1.main(["--videos", str(folder), "--out", str(tmp_path / "flow.h5"), *large]) == 0
     command = ["--cue", "flow", "--flow", str(tmp_path / "flow.h5"), *options(folder, tmp_path / "f.h5")]
     assert motion.main(command) == 3
     assert "is short64-crop48-linear/1, nano needs short64-crop64-linear/1" in capsys.readouterr().err
-    assert tvl1.main(["--videos", str(folder), "--flow", str(tmp_path / "flow.h5"), *SMALL]) == 0
+    assert tvl1.main(["--videos", str(folder), "--out", str(tmp_path / "flow.h5"), *SMALL]) == 0
     write_video(folder / "v.mp4", seed=9)
     assert motion.main(command) == 3
     assert "comes from another file of that name. Repeat flow.tvl1 on it" in capsys.readouterr().err

@@ -34,7 +34,7 @@ def write_video(path: Path, num_frames: int, height: int = 32, width: int = 48, 
 
 
 def run(video: Path, store: Path, *more: str) -> int:
-    return flow.tvl1.main(["--videos", str(video), "--flow", str(store), *SMALL, *more])
+    return flow.tvl1.main(["--videos", str(video), "--out", str(store), *SMALL, *more])
 
 
 def test_the_stored_flow_is_the_solvers_on_the_whole_frame_cropped_and_rounded(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_gradient_is_the_second_frame_less_the_first() -> None:
 def test_the_gradient_command_stores_exact_differences(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mkv", 4)
     store = tmp_path / "g.h5"
-    assert flow.gradient.main(["--videos", str(video), "--gradient", str(store), *SMALL]) == 0
+    assert flow.gradient.main(["--videos", str(video), "--out", str(store), *SMALL]) == 0
     stored = flow.store.open(store, cue="gradient").read("v")
     rgb = [frame.rgb.astype(int) for frame in read_frames(video)]
     assert stored.dtype == np.int16
