@@ -39,10 +39,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="file to write, such as extract/weights/nano_rgb.pt")
     parser.add_argument("--seed", type=int, default=0, help="of the clips and of the training (default: 0)")
     parser.add_argument("--clips", type=int, default=2400, help="to train on (default: 2400)")
-    parser.add_argument("--epochs", type=int, help="over the clips (default: 14 for rgb, 8 for flow and gradient)")
+    parser.add_argument("--epochs", type=int, default=8, help="over the clips (default: 8)")
     args = parser.parse_args(argv)
     for name, least in (("seed", 0), ("clips", 32), ("epochs", 1)):
-        if (value := getattr(args, name)) is not None and value < least:
+        if (value := getattr(args, name)) < least:
             parser.error(f"--{name} {value}: expected {least} or more")
     return args
 
