@@ -10,8 +10,7 @@ VIDEOS := demo/videos
 TRUTH := demo/annotations.json
 FEATURES := features/demo.h5
 RUNS := demo/runs/seed$(SEED)
-METHODS := rgb-only motion-only two-stream direct decomposed
-# One run per method, in this order: the distilling ones learn from the motion-only one.
+METHODS := motion-only rgb-only two-stream decomposed direct
 rgb-only := --method supervised --cues rgb
 motion-only := --method supervised --cues flow
 two-stream := --method supervised --cues rgb,flow
@@ -31,14 +30,18 @@ demo: $(READY)
 	$(PY) -m extract.rgb --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue flow --flow flow/demo.h5 --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue gradient --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
-	@set -e; $(foreach method,$(METHODS),\
-	echo "== $(method): $($(method))"; \
-	$(PY) -m train.run --features $(FEATURES) --annotations $(TRUTH) --head actionformer $($(method)) --seed $(SEED) --resume --out $(RUNS)/$(method); \
-	$(PY) -m detect.run --detector $(RUNS)/$(method)/detector.pt --features $(FEATURES) --annotations $(TRUTH) --subset Test --out $(RUNS)/$(method)/detections.json; \
-	$(PY) -m evaluate.run --detections $(RUNS)/$(method)/detections.json --annotations $(TRUTH) --subset Test --tiou 0.3:0.1:0.7 --json $(RUNS)/$(method)/metrics.json;)
+	$(MAKE) --no-print-directory -j $(WORKERS) $(METHODS:%=run-%)
 	$(PY) -m evaluate.report --annotations $(TRUTH) --subset Test --runs $(foreach method,$(METHODS),$(method)=$(RUNS)/$(method)/detections.json) \
 		--cost flow/demo.reports features/demo.reports $(RUNS)/two-stream $(RUNS)/rgb-only \
 		--timeline demo/timeline.png --timeline-videos 2 --out demo/report.html
+
+# One training run, its detections and its scores; methods that need no teacher, or the same one, run side by side.
+run-%:
+	@echo "== $*: $($*)"
+	@$(PY) -m train.run --features $(FEATURES) --annotations $(TRUTH) --head actionformer $($*) --seed $(SEED) --resume --out $(RUNS)/$*
+	@$(PY) -m detect.run --detector $(RUNS)/$*/detector.pt --features $(FEATURES) --annotations $(TRUTH) --subset Test --out $(RUNS)/$*/detections.json
+	@$(PY) -m evaluate.run --detections $(RUNS)/$*/detections.json --annotations $(TRUTH) --subset Test --tiou 0.3:0.1:0.7 --json $(RUNS)/$*/metrics.json > $(RUNS)/$*/metrics.txt
+run-direct run-decomposed: run-motion-only
 
 check: $(READY)
 	$(PY) -m ruff format --check .
