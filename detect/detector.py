@@ -8,8 +8,8 @@ of teachers. One branch is a plain detector; two branches are joined by local at
 """
 
 import dataclasses
+import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from detect.fusion import FusionConfig, LocalAttentiveFusion
 from detect.heads import HEADS
 from detect.heads.base import Head, Predictions
 from detect.suppress import Suppression
+from features.commit import write_whole
 
 SCHEMA = "flowless-detector/1"
 
@@ -160,12 +161,9 @@ class Detector(nn.Module):
     def save(self, path: Path | str) -> None:
         """Weights, configuration and normalisation in one file, which appears whole or not at all."""
         state = {name: value.detach().cpu() for name, value in self.state_dict().items()}
-        part = Path(f"{path}.part")
-        with part.open("wb") as file:
-            torch.save({"schema": SCHEMA, "config": self.config.to_json(), "state": state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        content = io.BytesIO()
+        torch.save({"schema": SCHEMA, "config": self.config.to_json(), "state": state}, content)
+        write_whole(Path(path), content.getvalue())
 
     @classmethod
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "Detector":

@@ -9,7 +9,6 @@ to see what an official evaluator makes of them. Empty segments pass: they overl
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from evaluate.writing import write_whole
 
 DEGENERATE = ("refuse", "drop", "keep")
 
@@ -151,13 +152,8 @@ def write_detections(
             {"label": label, "score": score, "segment": segment}
             for label, score, segment in zip(labels, confidences.tolist(), times.tolist(), strict=True)
         ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump({"version": "flowless/detections/1", "results": results, "note": dict(note or {})}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    content = {"version": "flowless/detections/1", "results": results, "note": dict(note or {})}
+    write_whole(path, json.dumps(content).encode())
 
 
 def load_json(path: Path) -> Any:

@@ -26,6 +26,7 @@ from evaluate.recall import average_recall
 from evaluate.rules import RULES
 from evaluate.scores import Score, judge
 from evaluate.significance import bootstrap, compare
+from evaluate.writing import write_whole
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -141,10 +142,7 @@ def parse_counts(text: str) -> list[int]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """The file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from evaluate.annotations import REPAIRS, read_annotations
 from evaluate.detections import DetectionError, read_detections
 from evaluate.protocols import PROTOCOLS, protocol_named
 from evaluate.scores import Score, judge
+from evaluate.writing import write_whole
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,7 @@ def parse_runs(texts: Sequence[str]) -> dict[str, Path]:
 
 def write_text(path: Path, text: str) -> None:
     """The file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:

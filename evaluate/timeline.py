@@ -6,6 +6,7 @@ One block per video, one row for the truth and one per run, seconds to the right
 score. The truth shines faintly through all rows, so that a glance tells what was hit, cut short or made up.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from evaluate.strips import Row, Strip, colours_of, ink_on, legend_of
+from evaluate.writing import write_whole
 
 WIDTH, ROW, HEAD, FOOT = 11.0, 0.30, 0.34, 0.30  # inches: page, one row, title and axis of a block
 LEGEND_ROW = 0.185
@@ -49,11 +51,9 @@ def draw_timeline(strips: Sequence[Strip], path: Path | str) -> None:
         if strip is strips[-1]:
             axes.set_xlabel("seconds", fontsize=8.5, color=INK, labelpad=2)
     figure.text(left / WIDTH, 0.08 / height, caption(strips), fontsize=7.5, color=FAINT, va="bottom")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    figure.savefig(partial, format="png", metadata={"Software": None})
-    partial.replace(path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    write_whole(Path(path), picture.getvalue())
 
 
 def caption(strips: Sequence[Strip]) -> str:

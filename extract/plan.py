@@ -98,11 +98,13 @@ def stored_motion(path: Path, videos: list[str]) -> str:
 def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Report:
     """Extracts what is not there yet; a video that cannot even be opened is a failure among the others."""
     store: Path = args.features
+    stored = None if settings.flow_store is None else flow.store.open(settings.flow_store)
     work, failures = [], []
     for video, path in list_videos(args.videos).items():
         try:
             info = probe(path, decoder=settings.decoder)
-            _check_flow(settings, video, info.sha256)
+            if stored is not None:
+                _check_flow(stored, settings, video, info.sha256)
         except (VideoError, StoreError) as error:
             failures.append({"video": video, "cause": type(error).__name__, "message": str(error)})
             continue
@@ -126,11 +128,9 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
     )
 
 
-def _check_flow(settings: Settings, video: str, sha256: str) -> None:
-    """Whether the flow store, if one is given, holds this very video in the backbone's geometry."""
-    if settings.flow_store is None:
-        return
-    attributes = flow.store.open(settings.flow_store).attributes(video)
+def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, sha256: str) -> None:
+    """Whether the flow store holds this very video in the backbone's geometry."""
+    attributes = stored.attributes(video)
     geometry = BACKBONES[settings.backbone].geometry.name
     if attributes["geometry"] != geometry:
         raise StoreError(

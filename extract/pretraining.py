@@ -22,6 +22,7 @@ from extract.world.film import through_codec
 from extract.world.scene import render
 from extract.world.trimmed import CLIP_CLASSES, stage_clip
 from extract.world.untrimmed import FPS
+from features.commit import write_whole
 from flow.gradient import temporal_gradient
 from flow.solver import make_solver
 from flow.store import dequantise, quantise
@@ -156,7 +157,4 @@ def write_weights(backbone: Nano, path: Path) -> None:
     }
     content = io.BytesIO()  # a file's name would end up inside it
     torch.save(state, content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content.getvalue())
-    part.replace(path)
+    write_whole(path, content.getvalue())

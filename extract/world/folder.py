@@ -19,6 +19,7 @@ from extract.world.photographs import WorldError, photographs
 from extract.world.scene import render
 from extract.world.untrimmed import CLASSES, FPS
 from extract.world.worlds import World
+from features.commit import write_whole
 
 
 def make(world: World, out: Path, workers: int = 1) -> tuple[int, int]:
@@ -115,6 +116,4 @@ def _is_ours(path: Path, world: World, names: dict[str, str]) -> bool:
 
 
 def _write_json(content: dict[str, object], path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    part.replace(path)
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
