@@ -1,15 +1,17 @@
 """Where the numbers of one pyramid level lie in memory while TV-L1 iterates.
 
-A row of `width` pixels is folded over 16 lanes: with steps = ceil(width / 16), lane k of vector v holds
+A row of `width` pixels is folded over the lanes: with `steps` vectors to a row, lane k of vector v holds
 
     x = k * steps + v.
 
 The neighbours x-1 and x+1 then sit in the same lane of vectors v-1 and v+1, and derivatives along x need no shuffle but
 at the two ends of the row, where lane k goes on in lane k+1. Pixels at x >= width are padding: zero, and kept zero.
-Where LANES is 8, a row is two parts, lanes 0-7 and then 8-15, so that sums over lanes are the same on every machine.
 
-All planes of LANES pixels lie together in one record, [row][part][vector][plane][lane], because an inner iteration
-reads them all: it streams through memory once, front to back, instead of following ten streams.
+Sums over pixels are kept for each sixteenth of a folded row, which is one lane of 16 or half a lane of 8, so that they
+are added in the same order on every machine.
+
+All planes of LANES pixels lie together in one record, [row][vector][plane][lane], because an inner iteration reads them
+all: it streams through memory once, front to back, instead of following ten streams.
 """
 
 from typing import Any
@@ -17,10 +19,9 @@ from typing import Any
 import numpy as np
 
 from flow.jit import LANES, compiled
-from flow.simd import lane_numbers, splat
+from flow.simd import gather, lane_numbers, splat, store
 
-FOLD = 16  # lanes that a row is folded over, whatever the machine
-PARTS = FOLD // LANES
+SIXTEENTHS = 16 // LANES  # in a lane
 
 # Planes of a record: the flow u = (u1, u2), the dual fields p1 = (p11, p12) of u1 and p2 = (p21, p22) of u2,
 # the gradient (gx, gy) of the warped frame 1, the constant part of the residual, and -1 / |gradient|².
@@ -36,38 +37,44 @@ def aligned(size: int) -> np.ndarray:
 
 
 def count_steps(width: int) -> int:
-    """Vectors per part of a row; at least two, so that the pixel two to the right is at most one lane away."""
-    return max(2, -(-width // FOLD))
+    """Vectors of a row; at least two, so that the pixel two to the right is at most one lane away."""
+    return SIXTEENTHS * max(2, -(-width // 16))
 
 
 steps_of = compiled(count_steps)
 
 
 @compiled
-def fold(picture: np.ndarray, width: int, height: int, state: np.ndarray, plane: int) -> None:
-    """Copies height x width floats, row by row, into one plane of the records."""
+def fold(picture: np.ndarray, width: int, height: int, target: np.ndarray, plane: int, stride: int) -> None:
+    """Copies height x width floats, row by row, into every stride-th float vector of `target`, from float `plane` on.
+
+    The stride of a plane of the records is RECORD; LANES makes a plane of its own.
+    """
     steps = steps_of(width)
     for y in range(height):
-        row = y * PARTS * steps * RECORD + plane
-        for k in range(FOLD):
-            lane = row + (k // LANES) * steps * RECORD + k % LANES
-            for v in range(min(steps, max(0, width - k * steps))):
-                state[lane + v * RECORD] = picture[y * width + k * steps + v]
+        for v in range(steps):
+            inside = min(LANES, (width - v + steps - 1) // steps)  # lanes; the others are padding
+            to = (y * steps + v) * stride + plane
+            if inside == LANES:
+                store(target, to, gather(picture, y * width + v, steps))
+            else:
+                for k in range(inside):
+                    target[to + k] = picture[y * width + v + k * steps]
 
 
 @compiled
 def unfold(state: np.ndarray, plane: int, width: int, height: int, picture: np.ndarray) -> None:
-    """The way back."""
+    """The way back from the records."""
     steps = steps_of(width)
     for y in range(height):
-        row = y * PARTS * steps * RECORD + plane
-        for k in range(FOLD):
-            lane = row + (k // LANES) * steps * RECORD + k % LANES
-            for v in range(min(steps, max(0, width - k * steps))):
-                picture[y * width + k * steps + v] = state[lane + v * RECORD]
+        for v in range(steps):
+            inside = min(LANES, (width - v + steps - 1) // steps)
+            at = (y * steps + v) * RECORD + plane
+            for k in range(inside):
+                picture[y * width + v + k * steps] = state[at + k]
 
 
 @compiled
-def first_columns(part: int, steps: int) -> Any:
-    """x of the pixels in vector 0 of a part; those of vector v are v further to the right."""
-    return (lane_numbers() + splat(np.float32(part * LANES))) * splat(np.float32(steps))
+def first_columns(steps: int) -> Any:
+    """x of the pixels in vector 0 of a row; those of vector v are v further to the right."""
+    return lane_numbers() * splat(np.float32(steps))

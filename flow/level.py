@@ -4,8 +4,8 @@ import numpy as np
 
 from flow.iteration import sweep
 from flow.jit import LANES, compiled
-from flow.layout import FOLD, PARTS, RECORD, U1, U2, aligned, count_steps, fold, steps_of, unfold
-from flow.median import columns_size, median, ring_size
+from flow.layout import RECORD, U1, U2, aligned, count_steps, fold, steps_of, unfold
+from flow.median import five_rows, median
 from flow.warp import interleave, row_size, samples_size, warp
 
 
@@ -13,13 +13,13 @@ class Workspace:
     """Memory for a level of at most height x width; levels of one pair use it in turn."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.state = aligned((height + 2) * FOLD // LANES * count_steps(width) * RECORD)
+        self.state = aligned((height + 2) * count_steps(width) * RECORD)
         self.samples = aligned(samples_size(width, height))
-        self.frame0 = aligned(height * FOLD * count_steps(width))
-        self.ring, self.columns = aligned(ring_size(width)), aligned(columns_size(width))
+        self.frame0 = aligned(height * LANES * count_steps(width))
+        self.ring, self.columns, self.pairs = (aligned(five_rows(width)) for _ in range(3))
         self.weights_x, self.weights_y = aligned(row_size(width)), aligned(row_size(width))
         self.warped = aligned(row_size(width))
-        self.corners = np.zeros(2 * FOLD * count_steps(width), np.int32)
+        self.corners = np.zeros(LANES * count_steps(width), np.int32)
 
     def buffers(self) -> tuple[np.ndarray, ...]:
         """In the order in which `solve_level` takes them."""
@@ -29,6 +29,7 @@ class Workspace:
             self.frame0,
             self.ring,
             self.columns,
+            self.pairs,
             self.corners,
             self.weights_x,
             self.weights_y,
@@ -66,6 +67,7 @@ def iterate(
     step: float,
     ring: np.ndarray,
     columns: np.ndarray,
+    pairs: np.ndarray,
     errors: np.ndarray,
 ) -> int:
     """All iterations after one warp. Returns their number.
@@ -75,8 +77,8 @@ def iterate(
     error, total, rounds = np.inf, 0, 0
     while error > goal and rounds < outer:
         if use_median:
-            median(state, U1, width, height, ring, columns)
-            median(state, U2, width, height, ring, columns)
+            median(state, U1, width, height, ring, columns, pairs)
+            median(state, U2, width, height, ring, columns, pairs)
         rounds += 1
         done, ahead = 0, block
         while error > goal and done < inner:
@@ -116,41 +118,30 @@ def solve_level(
     frame0: np.ndarray,
     ring: np.ndarray,
     columns: np.ndarray,
+    pairs: np.ndarray,
     corners: np.ndarray,
     weights_x: np.ndarray,
     weights_y: np.ndarray,
     warped: np.ndarray,
 ) -> None:
     """Improves the flow (u1, u2), both height x width, in place. iterations[w]: how many the warp took."""
-    row = PARTS * steps_of(width) * RECORD
+    row = steps_of(width) * RECORD
     state[: (height + 2) * row] = np.float32(0)  # p starts at zero on every level and is kept from warp to warp
     samples[: samples_size_of(width, height)] = np.float32(0)
     interleave(picture1, width, height, samples)
-    fold_plain(picture0, width, height, frame0)
+    fold(picture0, width, height, frame0, 0, LANES)
     rows = state[row:]
-    fold(u1, width, height, rows, U1)
-    fold(u2, width, height, rows, U2)
+    fold(u1, width, height, rows, U1, RECORD)
+    fold(u2, width, height, rows, U2, RECORD)
     errors = np.zeros(block)
     goal = np.float64(np.float32(epsilon * epsilon * height * width))
     for w in range(warps):
         warp(samples, frame0, state, width, height, corners, weights_x, weights_y, warped)
         iterations[w] = iterate(
-            state, width, height, goal, inner, outer, use_median, block, lt, theta, step, ring, columns, errors
+            state, width, height, goal, inner, outer, use_median, block, lt, theta, step, ring, columns, pairs, errors
         )
     unfold(rows, U1, width, height, u1)
     unfold(rows, U2, width, height, u2)
 
 
 samples_size_of = compiled(samples_size)
-
-
-@compiled
-def fold_plain(picture: np.ndarray, width: int, height: int, folded: np.ndarray) -> None:
-    """Like `fold`, into a buffer of one plane."""
-    steps = steps_of(width)
-    for y in range(height):
-        row = y * FOLD * steps
-        for k in range(FOLD):
-            lane = row + (k // LANES) * steps * LANES + k % LANES
-            for v in range(min(steps, max(0, width - k * steps))):
-                folded[lane + v * LANES] = picture[y * width + k * steps + v]

@@ -19,16 +19,18 @@ def resize(
     """source: flat, `width` wide; target: flat, as many columns and rows as there are taps. Values are times gain."""
     height = source.size // width
     one = np.float32(1)
-    upper_line, lower_line = np.empty(columns.size, np.float32), np.empty(columns.size, np.float32)
-    held = -1  # the source row that upper_line was made of
+    lines = np.empty((2, columns.size), np.float32)  # resized source rows: row r, if it is there, in line r % 2
+    held = np.full(2, -1, np.int64)
     for y in range(rows.size):
-        if rows[y] != held:
-            held = rows[y]
-            resize_row(source, held * width, width, columns, part_x, upper_line)
-            resize_row(source, min(held + 1, height - 1) * width, width, columns, part_x, lower_line)
-        b = part_y[y]
+        upper, lower = rows[y], min(rows[y] + 1, height - 1)
+        for row in (upper, lower):
+            if held[row % 2] != row:
+                held[row % 2] = row
+                resize_row(source, row * width, width, columns, part_x, lines[row % 2])
+        above, below = lines[upper % 2], lines[lower % 2]
+        b, a = part_y[y] * gain, (one - part_y[y]) * gain
         for x in range(columns.size):
-            target[y * columns.size + x] = (upper_line[x] * (one - b) + lower_line[x] * b) * gain
+            target[y * columns.size + x] = above[x] * a + below[x] * b
 
 
 @compiled

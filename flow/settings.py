@@ -47,7 +47,7 @@ class Settings:
         common = {"cue": self.cue, "geometry": self.geometry.name}
         if self.cue == "gradient":
             return {**common, "codec": "int16"}
-        solver = "tvl1-opencv" if self.backend == "opencv" else "tvl1-cuda" if self.backend == "cuda" else "tvl1/1"
+        solver = "tvl1-opencv" if self.backend == "opencv" else "tvl1-cuda" if self.backend == "cuda" else "tvl1/2"
         parameters = json.dumps(asdict(self.parameters), sort_keys=True)
         stored = {"codec": self.codec, "bound": float(self.bound), "quantiser": "round"}
         return {**common, **stored, "solver": solver, "parameters": parameters}

@@ -111,10 +111,22 @@ def store(builder: Any, data: Any, index: Any, value: Any) -> None:
     builder.store(value, _at(builder, data, index, _VECTOR), align=4)
 
 
-@_operation(types.void, _ARRAY, types.int64, vector)
-def store_integers(builder: Any, data: Any, index: Any, value: Any) -> None:
-    """Writes the lanes as int32, rounded towards zero."""
-    builder.store(builder.fptosi(value, _INT_VECTOR), _at(builder, data, index, _INT_VECTOR), align=4)
+@_operation(vector, _ARRAY, types.int64, types.int64)
+def gather(builder: Any, data: Any, index: Any, stride: Any) -> Any:
+    """Floats index, index + stride, index + 2 stride ..."""
+    value = ir.Constant(_VECTOR, ir.Undefined)
+    for k in range(LANES):
+        at = builder.add(index, builder.mul(stride, _INT64(k)))
+        value = builder.insert_element(value, builder.load(builder.gep(data, [at]), align=4), _INT32(k))
+    return value
+
+
+@_operation(types.void, _ARRAY, types.int64, vector, vector, types.int32)
+def store_places(builder: Any, data: Any, index: Any, row: Any, column: Any, width: Any) -> None:
+    """Writes row * width + column as int32, of whole numbers."""
+    row, column = builder.fptosi(row, _INT_VECTOR), builder.fptosi(column, _INT_VECTOR)
+    place = builder.add(builder.mul(row, _spread(builder, width)), column)
+    builder.store(place, _at(builder, data, index, _INT_VECTOR), align=4)
 
 
 @_operation(vector, types.float32)
@@ -178,6 +190,32 @@ def floor(builder: Any, a: Any) -> Any:
     return _call(builder, "llvm.floor", a)
 
 
+# ---- numbers that are only compared: as integers, of which a processor compares up to twice as many at a time
+
+
+@_operation(vector, vector)
+def ordered(builder: Any, a: Any) -> Any:
+    """Floats as integers in the same order, in a vector all the same; the way back is `ordered` once more."""
+    bits = builder.bitcast(a, _INT_VECTOR)
+    sign = builder.ashr(bits, ir.Constant(_INT_VECTOR, [31] * LANES))
+    flipped = builder.and_(sign, ir.Constant(_INT_VECTOR, [0x7FFFFFFF] * LANES))  # larger bits are a smaller negative
+    return builder.bitcast(builder.xor(bits, flipped), _VECTOR)
+
+
+@_operation(vector, vector, vector)
+def lesser(builder: Any, a: Any, b: Any) -> Any:
+    """Lane by lane minimum of two vectors that are `ordered`."""
+    a, b = builder.bitcast(a, _INT_VECTOR), builder.bitcast(b, _INT_VECTOR)
+    return builder.bitcast(builder.select(builder.icmp_signed("<", a, b), a, b), _VECTOR)
+
+
+@_operation(vector, vector, vector)
+def greater(builder: Any, a: Any, b: Any) -> Any:
+    """Lane by lane maximum of two vectors that are `ordered`."""
+    a, b = builder.bitcast(a, _INT_VECTOR), builder.bitcast(b, _INT_VECTOR)
+    return builder.bitcast(builder.select(builder.icmp_signed("<", a, b), b, a), _VECTOR)
+
+
 # ---- lanes
 
 
@@ -199,40 +237,45 @@ def where_below(builder: Any, a: Any, b: Any, value: Any) -> Any:
     return builder.select(builder.fcmp_ordered("<", a, b), value, ir.Constant(_VECTOR, [0.0] * LANES))
 
 
-# ---- pixels of four interleaved channels
+# ---- quads: four floats that lie together, the weights of a sample or the channels of a pixel
+#
+# A vector is LANES / 4 groups of four lanes. The quads of LANES pixels are four vectors: the first holds those of
+# pixels 0, 4, 8 ..., one to a group, the second those of pixels 1, 5, 9 ...; transposing each group makes them.
 
 
-@_operation(vector, _ARRAY, types.int64)
-def load_everywhere(builder: Any, data: Any, index: Any) -> Any:
-    """One float of the array, in every lane."""
-    return _spread(builder, builder.load(builder.gep(data, [index]), align=4))
+def _interleaved(builder: Any, a: Any, b: Any, order: tuple[int, ...]) -> Any:
+    """In every group of four lanes: these of the group's lanes of a (0 to 3) and of b (4 to 7)."""
+    lanes = [4 * g + k % 4 + LANES * (k // 4) for g in range(LANES // 4) for k in order]
+    return builder.shuffle_vector(a, b, _lanes_of(lanes))
 
 
-@_operation(vector, _ARRAY, types.int64)
-def load_repeated(builder: Any, data: Any, index: Any) -> Any:
-    """LANES / 4 floats of the array, each in four neighbouring lanes."""
-    few = builder.load(_at(builder, data, index, ir.VectorType(_FLOAT, LANES // 4)), align=4)
-    return builder.shuffle_vector(few, few, _lanes_of(k // 4 for k in range(LANES)))
+def _transposed(builder: Any, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, Any, Any, Any]:
+    ab, cd = (_interleaved(builder, *pair, (0, 4, 1, 5)) for pair in ((a, b), (c, d)))
+    more_ab, more_cd = (_interleaved(builder, *pair, (2, 6, 3, 7)) for pair in ((a, b), (c, d)))
+    return (
+        _interleaved(builder, ab, cd, (0, 1, 4, 5)),
+        _interleaved(builder, ab, cd, (2, 3, 6, 7)),
+        _interleaved(builder, more_ab, more_cd, (0, 1, 4, 5)),
+        _interleaved(builder, more_ab, more_cd, (2, 3, 6, 7)),
+    )
 
 
-@_operation(types.void, _ARRAY, types.int64, vector)
-def store_sum_of_quads(builder: Any, data: Any, index: Any, value: Any) -> None:
-    """Adds groups of four lanes, first half to second half until one group is left, and writes its four floats."""
-    lanes = LANES
-    while lanes > 4:
-        lanes //= 2
-        first = builder.shuffle_vector(value, value, _lanes_of(range(lanes)))
-        second = builder.shuffle_vector(value, value, _lanes_of(range(lanes, 2 * lanes)))
-        value = builder.fadd(first, second)
-    builder.store(value, _at(builder, data, index, ir.VectorType(_FLOAT, 4)), align=4)
+@_operation(types.void, _ARRAY, types.int64, vector, vector, vector, vector)
+def store_quads(builder: Any, data: Any, index: Any, a: Any, b: Any, c: Any, d: Any) -> None:
+    """Writes LANES quads (a, b, c, d), pixel k's at index + k % 4 * LANES + k // 4 * 4."""
+    for k, vector_of_quads in enumerate(_transposed(builder, a, b, c, d)):
+        at = builder.add(index, _INT64(k * LANES))
+        builder.store(vector_of_quads, _at(builder, data, at, _VECTOR), align=4)
 
 
 def _load_channel(channel: int) -> Any:
     @_operation(vector, _ARRAY, types.int64)
     def load_channel(builder: Any, data: Any, index: Any) -> Any:
-        """One channel of LANES pixels with four interleaved channels."""
-        pixels = builder.load(_at(builder, data, index, ir.VectorType(_FLOAT, 4 * LANES)), align=4)
-        return builder.shuffle_vector(pixels, pixels, _lanes_of(4 * k + channel for k in range(LANES)))
+        """One of the four vectors that `store_quads` wrote."""
+        quads = [
+            builder.load(_at(builder, data, builder.add(index, _INT64(k * LANES)), _VECTOR), align=4) for k in range(4)
+        ]
+        return _transposed(builder, *quads)[channel]
 
     return load_channel
 
@@ -240,11 +283,44 @@ def _load_channel(channel: int) -> Any:
 load_channel0, load_channel1, load_channel2 = _load_channel(0), _load_channel(1), _load_channel(2)
 
 
-@_operation(types.void, _ARRAY, types.int64, vector, vector, vector, vector)
-def store_interleaved(builder: Any, data: Any, index: Any, a: Any, b: Any, c: Any, d: Any) -> None:
-    """Writes LANES pixels of four channels: a0 b0 c0 d0 a1 b1 ..."""
-    ab = builder.shuffle_vector(a, b, _lanes_of(range(2 * LANES)))
-    cd = builder.shuffle_vector(c, d, _lanes_of(range(2 * LANES)))
-    order = _lanes_of(channel * LANES + k for k in range(LANES) for channel in range(4))
-    pixels = builder.shuffle_vector(ab, cd, order)
-    builder.store(pixels, _at(builder, data, index, ir.VectorType(_FLOAT, 4 * LANES)), align=4)
+@_operation(vector, _ARRAY, types.int64)
+def load_quad(builder: Any, data: Any, index: Any) -> Any:
+    """Four floats, in every group of lanes."""
+    quad = builder.load(_at(builder, data, index, ir.VectorType(_FLOAT, 4)), align=4)
+    return builder.shuffle_vector(quad, quad, _lanes_of(k % 4 for k in range(LANES)))
+
+
+def _element(number: int) -> Any:
+    @_operation(vector, vector)
+    def element(builder: Any, quad: Any) -> Any:
+        """One float of a quad, in every lane."""
+        return _interleaved(builder, quad, quad, (number,) * 4)
+
+    return element
+
+
+element0, element1, element2, element3 = (_element(number) for number in range(4))
+
+
+def _spread_from(first: int) -> Any:
+    @_operation(vector, vector)
+    def spread(builder: Any, quad: Any) -> Any:
+        """Group g holds element first + g of the quad, four times."""
+        return builder.shuffle_vector(quad, quad, _lanes_of(k // 4 * 4 + (first + k // 4) % 4 for k in range(LANES)))
+
+    return spread
+
+
+spread0, spread2 = _spread_from(0), _spread_from(2)
+
+
+@_operation(types.void, _ARRAY, types.int64, vector)
+def store_sum_of_groups(builder: Any, data: Any, index: Any, value: Any) -> None:
+    """Adds the groups, first half to second half until one is left, and writes its four floats."""
+    lanes = LANES
+    while lanes > 4:
+        lanes //= 2
+        first = builder.shuffle_vector(value, value, _lanes_of(range(lanes)))
+        second = builder.shuffle_vector(value, value, _lanes_of(range(lanes, 2 * lanes)))
+        value = builder.fadd(first, second)
+    builder.store(value, _at(builder, data, index, ir.VectorType(_FLOAT, 4)), align=4)

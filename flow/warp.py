@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 
 from flow.jit import LANES, compiled, inlined
-from flow.layout import FOLD, GX, GY, INVERSE, PARTS, RECORD, RHO, U1, U2, count_steps, first_columns, steps_of
+from flow.layout import GX, GY, INVERSE, RECORD, RHO, U1, U2, count_steps, first_columns, steps_of
 from flow.simd import (
+    element0,
+    element1,
+    element2,
+    element3,
     floor,
     fma,
     larger,
@@ -21,14 +25,15 @@ from flow.simd import (
     load_channel0,
     load_channel1,
     load_channel2,
-    load_everywhere,
-    load_repeated,
+    load_quad,
     smaller,
     splat,
+    spread0,
+    spread2,
     store,
-    store_integers,
-    store_interleaved,
-    store_sum_of_quads,
+    store_places,
+    store_quads,
+    store_sum_of_groups,
     where_below,
 )
 
@@ -73,7 +78,6 @@ def cubic_weights(t: Any) -> Any:
 def aim(
     state: np.ndarray,
     here: int,
-    part: int,
     steps: int,
     width: int,
     height: int,
@@ -82,57 +86,62 @@ def aim(
     weights_x: np.ndarray,
     weights_y: np.ndarray,
 ) -> None:
-    """For one part of a row: which pixel each sample's 4 x 4 neighbours begin at, and their weights."""
+    """For a row: which pixel each sample's 4 x 4 neighbours begin at, and their weights."""
     left, right = splat(np.float32(1 - MARGIN)), splat(np.float32(width + 1))
     top, bottom = splat(np.float32(1 - MARGIN)), splat(np.float32(height + 1))
     before = splat(np.float32(MARGIN - 1))
-    four = splat(np.float32(4))
-    x0, row = first_columns(part, steps), splat(np.float32(y))
+    line = np.int32(width + 2 * MARGIN)
+    x0, row = first_columns(steps), splat(np.float32(y))
     for v in range(steps):
         x = (x0 + splat(np.float32(v))) + load(state, here + v * RECORD + U1)
         down = row + load(state, here + v * RECORD + U2)
         x, down = larger(left, smaller(right, x)), larger(top, smaller(bottom, down))
         column, line_number = floor(x), floor(down)
         a, b, c, d = cubic_weights(x - column)
-        store_interleaved(weights_x, v * LANES * 4, a, b, c, d)
+        store_quads(weights_x, v * LANES * 4, a, b, c, d)
         a, b, c, d = cubic_weights(down - line_number)
-        store_interleaved(weights_y, v * LANES * 4, a, b, c, d)
-        store_integers(corners, v * 2 * LANES, (column + before) * four)
-        store_integers(corners, v * 2 * LANES + LANES, line_number + before)
+        store_quads(weights_y, v * LANES * 4, a, b, c, d)
+        store_places(corners, v * LANES, line_number + before, column + before, line)
+
+
+@inlined
+def sum_of_rows(samples: np.ndarray, at: int, line: int, weights: Any) -> Any:
+    """LANES / 4 pixels of each of the four rows, weighted along y."""
+    total = element0(weights) * load(samples, at)
+    total = fma(element1(weights), load(samples, at + line), total)
+    total = fma(element2(weights), load(samples, at + 2 * line), total)
+    return fma(element3(weights), load(samples, at + 3 * line), total)
 
 
 @compiled
 def sample(
     samples: np.ndarray,
     line: int,
-    count: int,
+    steps: int,
     corners: np.ndarray,
     weights_x: np.ndarray,
     weights_y: np.ndarray,
     warped: np.ndarray,
 ) -> None:
-    """Bicubic samples of all four channels at `count` places."""
-    for k in range(count):
-        lane = (k // LANES) * 2 * LANES + k % LANES
-        corner = np.int64(corners[lane]) + np.int64(corners[lane + LANES]) * line
-        w0, w1 = load_everywhere(weights_y, 4 * k), load_everywhere(weights_y, 4 * k + 1)
-        w2, w3 = load_everywhere(weights_y, 4 * k + 2), load_everywhere(weights_y, 4 * k + 3)
-        total = splat(np.float32(0))
-        for tap in range(0, 16, LANES):  # four pixels of four channels are 16 floats: one vector or two
-            at = corner + tap
-            even = fma(w2, load(samples, at + 2 * line), w0 * load(samples, at))
-            odd = fma(w3, load(samples, at + 3 * line), w1 * load(samples, at + line))
-            total = total + (even + odd) * load_repeated(weights_x, 4 * k + tap // 4)
-        store_sum_of_quads(warped, 4 * k, total)
+    """Bicubic samples of all four channels for a row."""
+    for v in range(steps):
+        for lane in range(LANES):
+            quad = (4 * v + lane % 4) * LANES + lane // 4 * 4
+            corner = 4 * np.int64(corners[v * LANES + lane])
+            y, x = load_quad(weights_y, quad), load_quad(weights_x, quad)
+            total = sum_of_rows(samples, corner, line, y) * spread0(x)
+            if LANES == 8:  # four pixels of four channels are 16 floats: one vector or two
+                total = total + sum_of_rows(samples, corner + LANES, line, y) * spread2(x)
+            store_sum_of_groups(warped, quad, total)
 
 
 @compiled
 def linearise(
-    warped: np.ndarray, frame0: np.ndarray, offset: int, state: np.ndarray, here: int, part: int, steps: int, width: int
+    warped: np.ndarray, frame0: np.ndarray, offset: int, state: np.ndarray, here: int, steps: int, width: int
 ) -> None:
-    """The four constants of the inner iterations for one part of a row; zero in the padding. frame0 is folded."""
+    """The four constants of the inner iterations for a row; zero in the padding. frame0 is folded."""
     flat, minus_one = splat(FLAT), splat(np.float32(-1))
-    x0, limit = first_columns(part, steps), splat(np.float32(width))
+    x0, limit = first_columns(steps), splat(np.float32(width))
     for v in range(steps):
         i, k = here + v * RECORD, v * LANES * 4
         gx, gy = load_channel1(warped, k), load_channel2(warped, k)
@@ -160,13 +169,11 @@ def warp(
 ) -> None:
     """Prepares the records for the inner iterations. state as in `iteration.sweep`."""
     steps = steps_of(width)
-    row = PARTS * steps * RECORD
     for y in range(height):
-        for part in range(PARTS):
-            here = (y + 1) * row + part * steps * RECORD
-            aim(state, here, part, steps, width, height, y, corners, weights_x, weights_y)
-            sample(samples, 4 * (width + 2 * MARGIN), steps * LANES, corners, weights_x, weights_y, warped)
-            linearise(warped, frame0, (y * PARTS + part) * steps * LANES, state, here, part, steps, width)
+        here = (y + 1) * steps * RECORD
+        aim(state, here, steps, width, height, y, corners, weights_x, weights_y)
+        sample(samples, 4 * (width + 2 * MARGIN), steps, corners, weights_x, weights_y, warped)
+        linearise(warped, frame0, y * steps * LANES, state, here, steps, width)
 
 
 def samples_size(width: int, height: int) -> int:
@@ -176,4 +183,4 @@ def samples_size(width: int, height: int) -> int:
 
 def row_size(width: int) -> int:
     """Floats: four per pixel of a folded row."""
-    return 4 * FOLD * count_steps(width)
+    return 4 * LANES * count_steps(width)

@@ -24,14 +24,14 @@ def frame_pair(video: Path, place: float) -> tuple[np.ndarray, np.ndarray]:
     return frames[0], frames[1]
 
 
-def real_pairs(count: int, height: int, width: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Spread evenly over the reference videos."""
+def real_pairs(count: int, height: int, width: int, shift: float = 0.0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Spread evenly over the reference videos, all of them a fraction `shift` of the video later."""
     sources = videos()
     each = -(-count // len(sources))
     pairs = []
     for k in range(each):
         for video in sources:
-            pair = frame_pair(video, 0.1 + 0.75 * (k + 0.5) / each)
+            pair = frame_pair(video, 0.1 + shift + 0.75 * (k + 0.5) / each)
             pairs.append(tuple(cv2.resize(frame, (width, height)) for frame in pair))
     return pairs[:count]  # type: ignore[return-value]
 

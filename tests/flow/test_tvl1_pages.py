@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from flow import jit
-from flow.layout import FOLD, PARTS, RECORD, U1, U2, aligned, count_steps, fold, unfold
-from flow.median import columns_size, median, ring_size
+from flow.layout import RECORD, U2, aligned, count_steps, fold, unfold
+from flow.median import five_rows, median
 from flow.pyramid import level_sizes, taps
 from flow.resize import resize
 
@@ -22,9 +22,9 @@ SIZES = [(16, 16), (17, 31), (40, 33), (16, 257), (50, 16), (64, 96)]
 def folded(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(all records with the row above, the records from row 0 on)."""
     height, width = picture.shape
-    row = PARTS * count_steps(width) * RECORD
+    row = count_steps(width) * RECORD
     state = aligned((height + 2) * row)
-    fold(picture.ravel(), width, height, state[row:], U2)
+    fold(picture.ravel(), width, height, state[row:], U2, RECORD)
     return state, state[row:]
 
 
@@ -42,13 +42,11 @@ def test_folding_and_unfolding_give_the_picture_back_and_leave_padding_zero(heig
 def test_the_median_equals_that_of_opencv_bit_for_bit(height: int, width: int) -> None:
     picture = np.random.default_rng(1).standard_normal((height, width)).astype(np.float32)
     state, rows = folded(picture)
-    median(state, U2, width, height, aligned(ring_size(width)), aligned(columns_size(width)))
+    median(state, U2, width, height, *(aligned(five_rows(width)) for _ in range(3)))
     out = np.empty(height * width, np.float32)
     unfold(rows, U2, width, height, out)
     assert np.array_equal(out.reshape(height, width), cv2.medianBlur(picture, 5))
     assert np.count_nonzero(state) == np.count_nonzero(out)
-    assert U1 == 0
-    assert FOLD == 16
 
 
 @pytest.mark.parametrize(("size", "to", "ratio"), [((50, 64), (40, 51), 1.25), ((33, 21), (50, 31), None)])
