@@ -80,11 +80,11 @@ def iterate(
             median(state, U1, width, height, ring, columns, pairs)
             median(state, U2, width, height, ring, columns, pairs)
         rounds += 1
-        done, ahead = 0, block
+        done, ahead = 0, 1  # the first iteration alone: now and then it is the last
         while error > goal and done < inner:
             ahead = min(ahead, inner - done)
             sweep(state, width, height, ahead, lt, theta, step, errors)
-            before = errors[ahead - 2] if ahead > 1 else error
+            before = errors[ahead - 2] if ahead > 1 else error if done > 0 else np.inf
             done += ahead
             error = errors[ahead - 1]
             for k in range(ahead):
