@@ -8,8 +8,9 @@
 A task is a function `task(payload, beat) -> record` in an importable module (not the one that is run as the command).
 It works in a child process, calls beat(frames_done) at least every few seconds, commits its own output (write_part) and
 returns what the report should say of it: duration_s, frames, bytes, seconds by stage, device. record["notes"], a list
-of lines, is told to the user, each line once. Whatever it raises costs its video alone, except an OSError that says the
-disk takes nothing more.
+of lines, is told to the user, each line once. A task that does several jobs at once returns {"jobs": [...]}, one entry
+each: key, video and record, or key, video, cause and message of a failure. Whatever a task raises costs its video
+alone, except an OSError that says the disk takes nothing more.
 
 Exit codes: 0 all done, 3 finished with failures, 74 the disk is full, 75 interrupted (repeat the command).
 """
@@ -179,6 +180,10 @@ def _work(
 def _note(report: Report, ledger: Ledger, outcome: Outcome) -> None:
     if outcome.fatal:
         return  # the disk failed, not the video
+    if outcome.record is not None and "jobs" in outcome.record:
+        for one in outcome.record["jobs"]:
+            _note(report, ledger, Outcome(**one))
+        return
     if outcome.record is not None:
         report.done += 1
         record = dict(outcome.record)

@@ -4,12 +4,14 @@ import argparse
 from pathlib import Path
 
 from features import jobs
-from features.store import is_done
+from flow.chunk import is_there
 from flow.settings import Settings
 from flow.store import CHUNK, chunk_starts, chunk_stream
 from flow.video import VideoError, list_videos, probe
 
 TASK = "flow.tasks:compute_chunk"
+BUNDLE_TASK = "flow.bundle:compute_bundle"
+BUNDLE = 4 * CHUNK  # frames of a GPU's job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +49,10 @@ def run(args: argparse.Namespace, settings: Settings, store: Path, command: str)
             work.append(jobs.Job(chunk_stream(video, start), TASK, payload, weight, video))
 
     def done(job: jobs.Job) -> bool:
-        wanted = settings.fingerprint(job.payload["sha256"])
-        return is_done(store, job.video, chunk_stream(settings.cue, job.payload["start"]), wanted)
+        return all(is_there(chunk) for chunk in job.payload.get("chunks", {job.key: job.payload}).values())
 
     return jobs.run(
-        work,
+        bundled(work) if settings.backend == "cuda" else work,
         command=command,
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
@@ -60,3 +61,22 @@ def run(args: argparse.Namespace, settings: Settings, store: Path, command: str)
         device="cuda" if settings.backend == "cuda" else "cpu",
         **jobs.options(args),
     )
+
+
+def bundled(work: list[jobs.Job]) -> list[jobs.Job]:
+    """The same chunks in fewer jobs, for a solver that wants many pairs at once."""
+    bundles: list[list[jobs.Job]] = []
+    for job in work:
+        if not bundles or sum(one.weight for one in bundles[-1]) + job.weight > BUNDLE + 1:
+            bundles.append([])
+        bundles[-1].append(job)
+    return [
+        jobs.Job(
+            f"{chunks[0].key}+{len(chunks)}",
+            BUNDLE_TASK,
+            {"chunks": {job.key: job.payload for job in chunks}},
+            sum(job.weight for job in chunks),
+            " ".join(dict.fromkeys(job.video for job in chunks)),
+        )
+        for chunks in bundles
+    ]

@@ -42,6 +42,11 @@ class Settings:
         return Geometry(self.short_side, self.crop)
 
     @property
+    def solver_options(self) -> dict[str, Any]:
+        """What `flow.solver.make_solver` takes beside the backend."""
+        return {name: getattr(self.parameters, name) for name in Parameters.__dataclass_fields__}
+
+    @property
     def made_from(self) -> dict[str, Any]:
         """Everything that changes values, as attributes of a part."""
         common = {"cue": self.cue, "geometry": self.geometry.name}

@@ -23,10 +23,10 @@ from numba.extending import intrinsic, models, register_model
 
 from flow.jit import LANES
 
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_VECTOR, _INT_VECTOR = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT32, LANES)
+FLOAT, _INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+VECTOR, _INT_VECTOR = ir.VectorType(FLOAT, LANES), ir.VectorType(_INT32, LANES)
 _FINITE = ("nsz", "nnan", "ninf")  # lets LLVM use min/max instructions; gives no leave to fuse or reorder
-_ARRAY = object()  # stands for any one-dimensional contiguous array in the signatures below
+ARRAY = object()  # stands for any one-dimensional contiguous array in the signatures below
 
 
 class VectorType(types.Type):
@@ -42,15 +42,15 @@ vector = VectorType()
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)
+        super().__init__(manager, kind, VECTOR)
 
 
-def _operation(result: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
+def operation(result: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
     """Turns build(builder, *values) into a function for compiled code. Arrays arrive as pointers."""
 
     def decorate(build: Callable[..., Any]) -> Any:
         def define(typing_context: Any, *given: Any) -> Any:
-            kinds = tuple(g if a is _ARRAY else a for a, g in zip(arguments, given, strict=True))
+            kinds = tuple(g if a is ARRAY else a for a, g in zip(arguments, given, strict=True))
 
             def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
                 plain = [
@@ -76,7 +76,7 @@ def _operation(result: Any, *arguments: Any) -> Callable[[Callable[..., Any]], A
     return decorate
 
 
-def _lanes_of(values: Any) -> ir.Constant:
+def lanes_of(values: Any) -> ir.Constant:
     values = list(values)
     return ir.Constant(ir.VectorType(_INT32, len(values)), values)
 
@@ -84,61 +84,61 @@ def _lanes_of(values: Any) -> ir.Constant:
 def _spread(builder: Any, scalar: Any) -> Any:
     kind = ir.VectorType(scalar.type, LANES)
     nothing = ir.Constant(kind, ir.Undefined)
-    return builder.shuffle_vector(builder.insert_element(nothing, scalar, _INT32(0)), nothing, _lanes_of([0] * LANES))
+    return builder.shuffle_vector(builder.insert_element(nothing, scalar, _INT32(0)), nothing, lanes_of([0] * LANES))
 
 
-def _at(builder: Any, data: Any, index: Any, kind: ir.Type) -> Any:
+def at(builder: Any, data: Any, index: Any, kind: ir.Type) -> Any:
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
 def _call(builder: Any, name: str, *values: Any) -> Any:
-    kind = ir.FunctionType(_VECTOR, [value.type for value in values])
+    kind = ir.FunctionType(VECTOR, [value.type for value in values])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{LANES}f32"), values)
 
 
 # ---- memory
 
 
-@_operation(vector, _ARRAY, types.int64)
+@operation(vector, ARRAY, types.int64)
 def load(builder: Any, data: Any, index: Any) -> Any:
     """Floats index .. index + LANES - 1."""
-    return builder.load(_at(builder, data, index, _VECTOR), align=4)
+    return builder.load(at(builder, data, index, VECTOR), align=4)
 
 
-@_operation(types.void, _ARRAY, types.int64, vector)
+@operation(types.void, ARRAY, types.int64, vector)
 def store(builder: Any, data: Any, index: Any, value: Any) -> None:
     """Writes floats index .. index + LANES - 1."""
-    builder.store(value, _at(builder, data, index, _VECTOR), align=4)
+    builder.store(value, at(builder, data, index, VECTOR), align=4)
 
 
-@_operation(vector, _ARRAY, types.int64, types.int64)
+@operation(vector, ARRAY, types.int64, types.int64)
 def gather(builder: Any, data: Any, index: Any, stride: Any) -> Any:
     """Floats index, index + stride, index + 2 stride ..."""
-    value = ir.Constant(_VECTOR, ir.Undefined)
+    value = ir.Constant(VECTOR, ir.Undefined)
     for k in range(LANES):
-        at = builder.add(index, builder.mul(stride, _INT64(k)))
+        at = builder.add(index, builder.mul(stride, INT64(k)))
         value = builder.insert_element(value, builder.load(builder.gep(data, [at]), align=4), _INT32(k))
     return value
 
 
-@_operation(types.void, _ARRAY, types.int64, vector, vector, types.int32)
+@operation(types.void, ARRAY, types.int64, vector, vector, types.int32)
 def store_places(builder: Any, data: Any, index: Any, row: Any, column: Any, width: Any) -> None:
     """Writes row * width + column as int32, of whole numbers."""
     row, column = builder.fptosi(row, _INT_VECTOR), builder.fptosi(column, _INT_VECTOR)
     place = builder.add(builder.mul(row, _spread(builder, width)), column)
-    builder.store(place, _at(builder, data, index, _INT_VECTOR), align=4)
+    builder.store(place, at(builder, data, index, _INT_VECTOR), align=4)
 
 
-@_operation(vector, types.float32)
+@operation(vector, types.float32)
 def splat(builder: Any, scalar: Any) -> Any:
     """The same number in every lane."""
     return _spread(builder, scalar)
 
 
-@_operation(vector)
+@operation(vector)
 def lane_numbers(builder: Any) -> Any:
     """0, 1, 2, ... LANES - 1."""
-    return ir.Constant(_VECTOR, [float(k) for k in range(LANES)])
+    return ir.Constant(VECTOR, [float(k) for k in range(LANES)])
 
 
 # ---- arithmetic
@@ -160,31 +160,31 @@ _arithmetic(operator.mul, "fmul")
 _arithmetic(operator.truediv, "fdiv")
 
 
-@_operation(vector, vector, vector)
+@operation(vector, vector, vector)
 def smaller(builder: Any, a: Any, b: Any) -> Any:
     """Lane by lane minimum."""
     return builder.select(builder.fcmp_ordered("<", a, b), a, b)
 
 
-@_operation(vector, vector, vector)
+@operation(vector, vector, vector)
 def larger(builder: Any, a: Any, b: Any) -> Any:
     """Lane by lane maximum."""
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
-@_operation(vector, vector, vector, vector)
+@operation(vector, vector, vector, vector)
 def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once."""
     return _call(builder, "llvm.fma", a, b, c)
 
 
-@_operation(vector, vector)
+@operation(vector, vector)
 def square_root(builder: Any, a: Any) -> Any:
     """Correctly rounded, as IEEE 754 asks."""
     return _call(builder, "llvm.sqrt", a)
 
 
-@_operation(vector, vector)
+@operation(vector, vector)
 def floor(builder: Any, a: Any) -> Any:
     """Largest whole number not above."""
     return _call(builder, "llvm.floor", a)
@@ -193,134 +193,45 @@ def floor(builder: Any, a: Any) -> Any:
 # ---- numbers that are only compared: as integers, of which a processor compares up to twice as many at a time
 
 
-@_operation(vector, vector)
+@operation(vector, vector)
 def ordered(builder: Any, a: Any) -> Any:
     """Floats as integers in the same order, in a vector all the same; the way back is `ordered` once more."""
     bits = builder.bitcast(a, _INT_VECTOR)
     sign = builder.ashr(bits, ir.Constant(_INT_VECTOR, [31] * LANES))
     flipped = builder.and_(sign, ir.Constant(_INT_VECTOR, [0x7FFFFFFF] * LANES))  # larger bits are a smaller negative
-    return builder.bitcast(builder.xor(bits, flipped), _VECTOR)
+    return builder.bitcast(builder.xor(bits, flipped), VECTOR)
 
 
-@_operation(vector, vector, vector)
+@operation(vector, vector, vector)
 def lesser(builder: Any, a: Any, b: Any) -> Any:
     """Lane by lane minimum of two vectors that are `ordered`."""
     a, b = builder.bitcast(a, _INT_VECTOR), builder.bitcast(b, _INT_VECTOR)
-    return builder.bitcast(builder.select(builder.icmp_signed("<", a, b), a, b), _VECTOR)
+    return builder.bitcast(builder.select(builder.icmp_signed("<", a, b), a, b), VECTOR)
 
 
-@_operation(vector, vector, vector)
+@operation(vector, vector, vector)
 def greater(builder: Any, a: Any, b: Any) -> Any:
     """Lane by lane maximum of two vectors that are `ordered`."""
     a, b = builder.bitcast(a, _INT_VECTOR), builder.bitcast(b, _INT_VECTOR)
-    return builder.bitcast(builder.select(builder.icmp_signed("<", a, b), b, a), _VECTOR)
+    return builder.bitcast(builder.select(builder.icmp_signed("<", a, b), b, a), VECTOR)
 
 
 # ---- lanes
 
 
-@_operation(vector, vector, vector)
+@operation(vector, vector, vector)
 def one_lane_back(builder: Any, before: Any, current: Any) -> Any:
     """Lane k holds lane k-1 of current; lane 0 holds the last lane of before."""
-    return builder.shuffle_vector(before, current, _lanes_of(range(LANES - 1, 2 * LANES - 1)))
+    return builder.shuffle_vector(before, current, lanes_of(range(LANES - 1, 2 * LANES - 1)))
 
 
-@_operation(vector, vector, vector)
+@operation(vector, vector, vector)
 def one_lane_ahead(builder: Any, current: Any, after: Any) -> Any:
     """Lane k holds lane k+1 of current; the last lane holds lane 0 of after."""
-    return builder.shuffle_vector(current, after, _lanes_of(range(1, LANES + 1)))
+    return builder.shuffle_vector(current, after, lanes_of(range(1, LANES + 1)))
 
 
-@_operation(vector, vector, vector, vector)
+@operation(vector, vector, vector, vector)
 def where_below(builder: Any, a: Any, b: Any, value: Any) -> Any:
     """value in the lanes where a < b, zero elsewhere."""
-    return builder.select(builder.fcmp_ordered("<", a, b), value, ir.Constant(_VECTOR, [0.0] * LANES))
-
-
-# ---- quads: four floats that lie together, the weights of a sample or the channels of a pixel
-#
-# A vector is LANES / 4 groups of four lanes. The quads of LANES pixels are four vectors: the first holds those of
-# pixels 0, 4, 8 ..., one to a group, the second those of pixels 1, 5, 9 ...; transposing each group makes them.
-
-
-def _interleaved(builder: Any, a: Any, b: Any, order: tuple[int, ...]) -> Any:
-    """In every group of four lanes: these of the group's lanes of a (0 to 3) and of b (4 to 7)."""
-    lanes = [4 * g + k % 4 + LANES * (k // 4) for g in range(LANES // 4) for k in order]
-    return builder.shuffle_vector(a, b, _lanes_of(lanes))
-
-
-def _transposed(builder: Any, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, Any, Any, Any]:
-    ab, cd = (_interleaved(builder, *pair, (0, 4, 1, 5)) for pair in ((a, b), (c, d)))
-    more_ab, more_cd = (_interleaved(builder, *pair, (2, 6, 3, 7)) for pair in ((a, b), (c, d)))
-    return (
-        _interleaved(builder, ab, cd, (0, 1, 4, 5)),
-        _interleaved(builder, ab, cd, (2, 3, 6, 7)),
-        _interleaved(builder, more_ab, more_cd, (0, 1, 4, 5)),
-        _interleaved(builder, more_ab, more_cd, (2, 3, 6, 7)),
-    )
-
-
-@_operation(types.void, _ARRAY, types.int64, vector, vector, vector, vector)
-def store_quads(builder: Any, data: Any, index: Any, a: Any, b: Any, c: Any, d: Any) -> None:
-    """Writes LANES quads (a, b, c, d), pixel k's at index + k % 4 * LANES + k // 4 * 4."""
-    for k, vector_of_quads in enumerate(_transposed(builder, a, b, c, d)):
-        at = builder.add(index, _INT64(k * LANES))
-        builder.store(vector_of_quads, _at(builder, data, at, _VECTOR), align=4)
-
-
-def _load_channel(channel: int) -> Any:
-    @_operation(vector, _ARRAY, types.int64)
-    def load_channel(builder: Any, data: Any, index: Any) -> Any:
-        """One of the four vectors that `store_quads` wrote."""
-        quads = [
-            builder.load(_at(builder, data, builder.add(index, _INT64(k * LANES)), _VECTOR), align=4) for k in range(4)
-        ]
-        return _transposed(builder, *quads)[channel]
-
-    return load_channel
-
-
-load_channel0, load_channel1, load_channel2 = _load_channel(0), _load_channel(1), _load_channel(2)
-
-
-@_operation(vector, _ARRAY, types.int64)
-def load_quad(builder: Any, data: Any, index: Any) -> Any:
-    """Four floats, in every group of lanes."""
-    quad = builder.load(_at(builder, data, index, ir.VectorType(_FLOAT, 4)), align=4)
-    return builder.shuffle_vector(quad, quad, _lanes_of(k % 4 for k in range(LANES)))
-
-
-def _element(number: int) -> Any:
-    @_operation(vector, vector)
-    def element(builder: Any, quad: Any) -> Any:
-        """One float of a quad, in every lane."""
-        return _interleaved(builder, quad, quad, (number,) * 4)
-
-    return element
-
-
-element0, element1, element2, element3 = (_element(number) for number in range(4))
-
-
-def _spread_from(first: int) -> Any:
-    @_operation(vector, vector)
-    def spread(builder: Any, quad: Any) -> Any:
-        """Group g holds element first + g of the quad, four times."""
-        return builder.shuffle_vector(quad, quad, _lanes_of(k // 4 * 4 + (first + k // 4) % 4 for k in range(LANES)))
-
-    return spread
-
-
-spread0, spread2 = _spread_from(0), _spread_from(2)
-
-
-@_operation(types.void, _ARRAY, types.int64, vector)
-def store_sum_of_groups(builder: Any, data: Any, index: Any, value: Any) -> None:
-    """Adds the groups, first half to second half until one is left, and writes its four floats."""
-    lanes = LANES
-    while lanes > 4:
-        lanes //= 2
-        first = builder.shuffle_vector(value, value, _lanes_of(range(lanes)))
-        second = builder.shuffle_vector(value, value, _lanes_of(range(lanes, 2 * lanes)))
-        value = builder.fadd(first, second)
-    builder.store(value, _at(builder, data, index, ir.VectorType(_FLOAT, 4)), align=4)
+    return builder.select(builder.fcmp_ordered("<", a, b), value, ir.Constant(VECTOR, [0.0] * LANES))

@@ -38,6 +38,7 @@ class CudaTVL1:
             raise FlowError("backend cuda: PyTorch sees no GPU here. Take --backend cpu")
         self.device = torch.device(device)
         self.parameters = choose_parameters(preset, parameters)
+        self._taps: dict[tuple[int, int, float], tuple[Tensor, ...]] = {}  # on the device, for every size met so far
 
     def __call__(self, frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
         """(H, W) twice -> (H, W, 2) float32."""
@@ -73,11 +74,17 @@ class CudaTVL1:
     def _resize(self, pictures: Tensor, size: tuple[int, int], ratios: list[float]) -> Tensor:
         """(B, C, H, W) -> (B, C, *size), bilinear by OpenCV's rule, first along x and then along y."""
         for axis, to, ratio in ((3, size[1], ratios[1]), (2, size[0], ratios[0])):
-            low, part = (torch.from_numpy(values).to(self.device) for values in taps(pictures.shape[axis], to, ratio))
-            high = (low + 1).clamp_max(pictures.shape[axis] - 1)
+            low, high, part = self._taps_of(pictures.shape[axis], to, ratio)
             part = part[:, None] if axis == 2 else part
             pictures = pictures.index_select(axis, low) * (1 - part) + pictures.index_select(axis, high) * part
         return pictures
+
+    def _taps_of(self, from_size: int, to_size: int, ratio: float) -> tuple[Tensor, ...]:
+        key = from_size, to_size, ratio
+        if key not in self._taps:
+            low, part = (torch.from_numpy(values).to(self.device) for values in taps(*key))
+            self._taps[key] = low, (low + 1).clamp_max(from_size - 1), part
+        return self._taps[key]
 
     def _solve_level(self, frame0: Tensor, frame1: Tensor, flow: Tensor) -> Tensor:
         """Improves flow (B, 2, H, W)."""

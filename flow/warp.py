@@ -13,29 +13,21 @@ import numpy as np
 
 from flow.jit import LANES, compiled, inlined
 from flow.layout import GX, GY, INVERSE, RECORD, RHO, U1, U2, count_steps, first_columns, steps_of
-from flow.simd import (
+from flow.quads import (
     element0,
     element1,
     element2,
     element3,
-    floor,
-    fma,
-    larger,
-    load,
     load_channel0,
     load_channel1,
     load_channel2,
     load_quad,
-    smaller,
-    splat,
     spread0,
     spread2,
-    store,
-    store_places,
     store_quads,
     store_sum_of_groups,
-    where_below,
 )
+from flow.simd import floor, fma, larger, load, smaller, splat, store, store_places, where_below
 
 MARGIN = 5  # zero pixels around the picture: a sample held to [-4, width + 1] reads columns -5 .. width + 3
 FLAT = np.float32(1.1920929e-07)  # a squared gradient below this pulls nowhere; OpenCV draws the same line

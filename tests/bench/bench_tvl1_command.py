@@ -1,9 +1,10 @@
 """python -m flow.tvl1 from end to end: against the bare solver, one worker against two, and the memory of a worker.
 
-    python tests/bench/bench_tvl1_command.py [--frames 512]
+    python tests/bench/bench_tvl1_command.py [--frames 1536]
 
-Bars: 80 % of the bare solver's speed (CPU seconds, so a busy machine does not matter), two workers 1.85x as
-fast as one (wall seconds: means nothing on a machine that is busy otherwise), 250 MB per worker at 256 x 340.
+A video of a minute, as starting a command takes 3 s. Bars: 80 % of the bare solver's speed (CPU seconds, so a busy
+machine does not matter), two workers 1.85x as fast as one (wall seconds: means nothing on a machine that is busy
+otherwise), 250 MB per worker at 256 x 340.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def run(video: Path, store: Path, workers: int) -> tuple[float, dict[str, float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=512)
+    parser.add_argument("--frames", type=int, default=1536)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     warm_up("cpu")

@@ -31,6 +31,15 @@ def noisy(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
     return {"seen": np.float32(0.5), "notes": ["a word to the user"]}
 
 
+def several(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
+    """Many jobs in one; the one called bad fails."""
+    failure = {"cause": "VideoError", "message": "cut short"}
+    outcomes = ({"record": {"frames": 1}} if key != "bad" else failure for key in payload["keys"])
+    return {
+        "jobs": [{"key": k, "video": f"video of {k}", **one} for k, one in zip(payload["keys"], outcomes, strict=True)]
+    }
+
+
 def refuse(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
     raise LookupError(payload.get("message", "no such thing"))
 

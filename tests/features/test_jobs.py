@@ -97,6 +97,14 @@ def test_native_prints_do_not_disturb_the_answers(run: Run, tmp_path: Path) -> N
     assert report.notes == ["a word to the user"]
 
 
+def test_a_task_may_do_several_jobs_and_each_has_an_outcome_of_its_own(run: Run, tmp_path: Path) -> None:
+    report = run([Job("a+3", "taskbench:several", {"keys": ["a", "b", "bad"]}, weight=30), *additions(1)])
+    assert (report.done, report.failed) == (3, 1)
+    assert report.failures == [{"video": "video of bad", "cause": "VideoError", "message": "cut short"}]
+    assert records(tmp_path)["video of a"]["frames"] == records(tmp_path)["video of b"]["frames"] == 1
+    assert "a+3" not in records(tmp_path)
+
+
 def test_a_retry_may_save_what_crashed_once(run: Run, tmp_path: Path) -> None:
     work = [Job("shaky", "taskbench:crash_once", {"marker": str(tmp_path / "marker")}, weight=10)]
     assert run(work, retries=1).exit_code == 0

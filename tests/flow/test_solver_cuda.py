@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import texture
+from pictures import texture, write_video
 
+import flow.store
 from flow.parameters import FlowError
 from flow.solver import TVL1, make_solver
 
@@ -17,7 +18,7 @@ INTERPRETED = """
 import sys
 sys.path.insert(0, {folder!r})
 import numpy as np
-from pictures import texture
+from pictures import texture, write_video
 from flow.solver import TVL1
 from flow.solver_cuda import CudaTVL1
 
@@ -41,6 +42,22 @@ def test_the_kernels_give_the_cpus_flow_in_tritons_interpreter() -> None:
     assert largest > 0.3
     assert difference < 1e-3
     assert still == "0.0 0.0"  # it converged at once, and its neighbour in the batch did not move it
+
+
+@pytest.mark.slow
+def test_the_command_with_the_kernels_in_the_interpreter_gives_the_flow_of_the_cpus_command(tmp_path: Path) -> None:
+    videos = [str(write_video(tmp_path / f"{name}.mkv", frames, 16, 20)) for name, frames in (("v", 4), ("w", 3))]
+    few = ["--preset", "exact", "--warps", "1", "--outer-iterations", "1", "--inner-iterations", "2"]
+    for backend in ("cuda", "cpu"):
+        command = [sys.executable, "-m", "flow.tvl1", "--videos", *videos, "--out", str(tmp_path / f"{backend}.h5")]
+        command += ["--backend", backend, "--size", "16", "--crop", "16", *few]
+        environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+    for video in ("v", "w"):
+        ours, reference = (flow.store.open(tmp_path / f"{name}.h5").read(video) for name in ("cuda", "cpu"))
+        assert np.abs(ours.astype(int) - reference).max() <= 1  # a step of the quantiser
+        assert reference.std() > 0
+    assert flow.store.open(tmp_path / "cuda.h5").attributes("v")["solver"] == "tvl1-cuda"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")

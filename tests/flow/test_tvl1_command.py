@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
-from pictures import texture
+from pictures import write_video
 
 import flow.gradient
 import flow.store
@@ -19,18 +18,6 @@ from flow.store import CHUNK, dequantise, quantise
 from flow.video import read_frames
 
 SMALL = ["--size", "32", "--crop", "24"]
-
-
-def write_video(path: Path, num_frames: int, height: int = 32, width: int = 48, step: int = 1) -> Path:
-    """Texture that moves `step` pixels to the right with each frame, losslessly coded."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = width, height, "bgr0"
-        for k in range(num_frames):
-            frame = np.repeat(texture(height, width, k * step)[..., None], 3, axis=2)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return path
 
 
 def run(video: Path, store: Path, *more: str) -> int:

@@ -1,0 +1,104 @@
+"""One chunk of a video on its way into a store: its frames come out, its pairs go in, and it is committed once."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from features.stopwatch import Stopwatch
+from features.store import is_done
+from flow.settings import Settings
+from flow.store import CHUNK, chunk_stream, write_chunk
+from flow.video import VideoError, VideoInfo, probe, read_frames
+
+
+class Chunk:
+    """At most CHUNK pairs of neighbouring frames, from pair `start` of the video on.
+
+    payload: video (id), path, store, sha256 (of the file when the run was planned), start (pair), last_start, settings.
+    """
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self.payload = payload
+        self.settings = Settings.from_json(payload["settings"])
+        self.watch = Stopwatch()
+        self.count = 0  # pairs added
+        self._pairs: np.ndarray = np.empty((CHUNK, *_shape(self.settings)), _dtype(self.settings))
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """As many as there are pairs, and one; resized, and gray for flow, RGB and cropped for gradients."""
+        _probed(self.payload["path"], self.payload["sha256"], self.settings.decoder)
+        start, geometry = self.payload["start"], self.settings.geometry
+        path = Path(self.payload["path"])
+        for frame in read_frames(path, start=start, stop=start + CHUNK + 1, decoder=self.settings.decoder):
+            resized = geometry.resize(frame.rgb)
+            if self.settings.cue == "flow":
+                yield cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY)
+            else:
+                yield geometry.crop_center(resized)
+
+    def add(self, planes: np.ndarray) -> None:
+        """The next pair, as it is to be stored: (2 or 3, crop, crop)."""
+        self._pairs[self.count] = planes
+        self.count += 1
+
+    def commit(self) -> dict[str, Any]:
+        """Writes what was added; returns the record of what it cost."""
+        payload, settings = self.payload, self.settings
+        info = _probed(payload["path"], payload["sha256"], settings.decoder)
+        with self.watch("write"):
+            made = attributes(settings, info, payload["last_start"])
+            pairs = self._pairs[: self.count]
+            path = write_chunk(Path(payload["store"]), payload["video"], settings.cue, payload["start"], pairs, made)
+        return {
+            "duration_s": info.duration_s,
+            "frames": self.count + (payload["start"] == 0),  # the first frame of a video has no pair of its own
+            "bytes": path.stat().st_size,
+            "seconds": self.watch.seconds,
+        }
+
+
+def is_there(payload: dict[str, Any]) -> bool:
+    """Whether the store holds this chunk, made from this video in this way."""
+    settings = Settings.from_json(payload["settings"])
+    stream = chunk_stream(settings.cue, payload["start"])
+    return is_done(Path(payload["store"]), payload["video"], stream, settings.fingerprint(payload["sha256"]))
+
+
+def attributes(settings: Settings, info: VideoInfo, last_start: int) -> dict[str, Any]:
+    """Where a chunk comes from; everything that changes its values is under its fingerprint."""
+    return {
+        **settings.made_from,
+        "feature_id": settings.feature_id(),
+        "fingerprint": settings.fingerprint(info.sha256),
+        "video_sha256": info.sha256,
+        "video_bytes": info.size,
+        "fps": info.fps,
+        "is_vfr": info.is_vfr,
+        "duration_s": info.duration_s,
+        "num_frames_expected": info.num_frames,
+        "num_frames_header": info.num_frames_header or 0,
+        "last_start": last_start,
+    }
+
+
+def _shape(settings: Settings) -> tuple[int, int, int]:
+    return (2 if settings.cue == "flow" else 3, settings.crop, settings.crop)
+
+
+def _dtype(settings: Settings) -> type:
+    if settings.cue == "gradient":
+        return np.int16
+    return np.float16 if settings.codec == "float16" else np.uint8
+
+
+@lru_cache(maxsize=64)
+def _probed(path: str, sha256: str, decoder: str) -> VideoInfo:
+    """The video as planned; hashed once per process, not once per chunk."""
+    info = probe(Path(path), decoder=decoder)
+    if info.sha256 != sha256:
+        raise VideoError(f"{path}: the file changed while the command ran. Repeat the command")
+    return info
