@@ -8,6 +8,7 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.clips import View, batches, cut
+from extract.motion_views import BatchedFlowView
 from extract.settings import Settings
 from features.stopwatch import Stopwatch
 from flow.geometry import Geometry
@@ -37,9 +38,10 @@ def embed_video(
 ) -> Embedding:
     """All features of a video. beat(frames_done) is called with every frame."""
     frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
+    shown = view.solved(frames) if isinstance(view, BatchedFlowView) else frames
     features, times = [], []
     size = settings.batch or backbone.batch[settings.device]
-    for batch in batches(cut(frames, view, settings.window, settings.stride), size):
+    for batch in batches(cut(shown, view, settings.window, settings.stride), size):
         with watch(f"{settings.cue}_network"):
             features.append(backbone.embed(np.stack([clip.steps for clip in batch])))
         times += [clip.t_center for clip in batch]

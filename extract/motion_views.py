@@ -1,9 +1,13 @@
 """What the motion cues show of two neighbouring frames; RGB, which needs none of this, is in `embedding`."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 import flow.store
 from features.stopwatch import Stopwatch
@@ -13,7 +17,14 @@ from flow.solver import make_solver
 from flow.store import dequantise, quantise
 from flow.video import Frame, VideoError
 
-BLOCK = 64  # pairs read from a flow store at a time
+BLOCK = 64  # pairs read from a flow store, or solved on a GPU, at a time
+
+
+class PairsSolver(Protocol):
+    """What flow.solver_cuda.CudaTVL1 can do beside one pair."""
+
+    def solve(self, frames0: np.ndarray, frames1: np.ndarray) -> Tensor:
+        """(B, H, W) gray twice -> (B, H, W, 2)."""
 
 
 class GradientView:
@@ -41,6 +52,36 @@ class FlowView:
             after = _gray(frame)
             self.gray = (frame.index, after)
             return dequantise(quantise(self.geometry.crop_center(self.solve(before, after))))
+
+
+class BatchedFlowView:
+    """The same on a GPU, which wants many pairs at once: `solved` reads frames ahead and hands them on with flow."""
+
+    def __init__(self, geometry: Geometry, watch: Stopwatch, preset: str = "compat") -> None:
+        self.geometry, self.watch = geometry, watch
+        self.solver: PairsSolver = make_solver("cuda", preset)  # type: ignore[assignment]
+        self.flows: dict[int, np.ndarray] = {}  # by the index of the pair's first frame
+
+    def solved(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The same frames, each no sooner than the flow that ends with it is there."""
+        source = iter(frames)
+        previous = next(source, None)
+        if previous is None:
+            return
+        yield previous
+        while batch := list(islice(source, BLOCK)):
+            with self.watch("flow"):
+                grays = [_gray(frame) for frame in (previous, *batch)]
+                flows = self.solver.solve(np.stack(grays[:-1]), np.stack(grays[1:])).cpu().numpy()
+                for first, flow in zip((previous, *batch), flows, strict=False):
+                    self.flows[first.index] = dequantise(quantise(self.geometry.crop_center(flow)))
+            yield from batch
+            previous = batch[-1]
+
+    def __call__(self, previous: Frame, frame: Frame) -> np.ndarray:
+        for index in [known for known in self.flows if known < previous.index]:
+            del self.flows[index]  # between two clips: nobody asked
+        return self.flows[previous.index]
 
 
 class StoredFlowView:

@@ -11,7 +11,7 @@ import torch
 from extract.backbones import Backbone, build_backbone
 from extract.clips import View
 from extract.embedding import embed_video, show_rgb
-from extract.motion_views import FlowView, GradientView, StoredFlowView
+from extract.motion_views import BatchedFlowView, FlowView, GradientView, StoredFlowView
 from extract.settings import Settings
 from features.stopwatch import Stopwatch
 from features.store import Part, write_part
@@ -54,6 +54,8 @@ def make_view(video: str, settings: Settings, geometry: Geometry, watch: Stopwat
     """What the cue of these settings shows of two frames."""
     if settings.cue == "flow" and settings.flow_store is not None:
         return StoredFlowView(watch, settings.flow_store, video)
+    if settings.cue == "flow" and settings.flow_backend == "cuda":
+        return BatchedFlowView(geometry, watch, settings.flow_preset)
     if settings.cue == "flow":
         return FlowView(geometry, watch, settings.flow_backend, settings.flow_preset)
     return show_rgb(geometry) if settings.cue == "rgb" else GradientView(geometry, watch)

@@ -3,17 +3,21 @@
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
+from extract import motion_views
 from extract.clips import batches, cut
 from extract.embedding import show_rgb
-from extract.motion_views import FlowView, GradientView
+from extract.motion_views import BatchedFlowView, FlowView, GradientView
 from extract.settings import Settings
 from features.grid import num_clips
 from features.stopwatch import Stopwatch
 from flow.geometry import Geometry
+from flow.solver import make_solver
 from flow.video import Frame
 
 
@@ -105,6 +109,32 @@ def test_the_views_of_all_cues_are_the_same_square() -> None:
     gradient = GradientView(geometry, watch)(*frames)
     assert gradient.dtype == np.int16 and (gradient[:, 0] == 193).all() and (gradient[:, 1:] == 200).all()
     assert FlowView(geometry, watch)(*frames).shape == (64, 64, 2)
+
+
+def test_flow_solved_in_batches_ahead_of_the_frames_is_that_of_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnCPU:
+        sizes: ClassVar[list[int]] = []
+
+        def solve(self, frames0: np.ndarray, frames1: np.ndarray) -> torch.Tensor:
+            self.sizes.append(len(frames0))
+            solve = make_solver("cpu", "fast")
+            return torch.from_numpy(np.stack([solve(*pair) for pair in zip(frames0, frames1, strict=True)]))
+
+    solvers = {"cuda": OnCPU, "cpu": lambda: make_solver("cpu", "fast")}
+    monkeypatch.setattr(motion_views, "make_solver", lambda backend, preset: solvers[backend]())
+    monkeypatch.setattr(motion_views, "BLOCK", 4)
+    images = np.random.default_rng(0).integers(0, 256, (11, 16, 20, 3), dtype=np.uint8)
+    geometry, watch = Geometry(16, 16), Stopwatch()
+    batched, plain = BatchedFlowView(geometry, watch), FlowView(geometry, watch, "cpu", "fast")
+    window, stride = 2, 3  # every third step is in no clip
+    made = list(cut(batched.solved(frames_of(*images)), batched, window, stride))
+    expected = list(cut(frames_of(*images), plain, window, stride))
+    assert OnCPU.sizes == [4, 4, 2]
+    assert len(made) == len(expected) == 3
+    for one, other in zip(made, expected, strict=True):
+        assert one.t_center == other.t_center
+        assert np.array_equal(one.steps, other.steps)
+    assert list(batched.solved([])) == []
 
 
 def test_flow_is_in_pixels_and_rounded_as_a_store_rounds_it() -> None:

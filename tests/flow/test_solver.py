@@ -129,6 +129,12 @@ def test_black_frames_do_not_move() -> None:
     assert np.isfinite(TVL1()(black, texture(40, 48))).all()
 
 
+@pytest.mark.slow
+def test_frames_of_4k_are_solved() -> None:
+    flow = TVL1("fast", warps=1, outer_iterations=1)(texture(2160, 3840), texture(2160, 3840, 2, -1))
+    assert np.median(endpoint_error(flow, (2, -1))) < 0.1  # zero flow: 2.2
+
+
 def test_a_scene_cut_gives_finite_flow() -> None:
     flow = TVL1()(texture(40, 48), 255 - texture(40, 48, 500, 500))
     assert np.isfinite(flow).all()
