@@ -222,7 +222,7 @@ def median(
 ) -> None:
     """Replaces one plane (U1 or U2) by its median, in place: a ring keeps the original rows until no output needs them.
 
-    state as in `iteration.sweep`. ring, columns, pairs: room for `row_size(width)` floats, five times.
+    state as in `iteration.sweep`. ring, columns, pairs: `five_rows(width)` floats each.
     """
     steps = steps_of(width)
     row = steps * RECORD

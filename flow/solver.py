@@ -100,7 +100,7 @@ class TVL1:
 
 
 def choose_backend(backend: str = "auto") -> str:
-    """auto: cpu where numba is installed, otherwise opencv, with a warning that it is about forty times slower."""
+    """auto: cpu where numba is installed, otherwise opencv, with a warning that it is 30 to 50 times slower."""
     if backend not in BACKENDS:
         raise FlowError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
     if backend == "cpu" and not importlib.util.find_spec("numba"):
@@ -110,7 +110,7 @@ def choose_backend(backend: str = "auto") -> str:
     if importlib.util.find_spec("numba"):
         return "cpu"
     print(
-        "flow: no numba here: TV-L1 runs in OpenCV, about 40 times slower. pip install 'flowless[flow]'",
+        "flow: no numba here: TV-L1 runs in OpenCV, 30 to 50 times slower. pip install 'flowless[flow]'",
         file=sys.stderr,
     )
     return "opencv"

@@ -37,6 +37,7 @@ def to_opencv(count: int, shift: float) -> None:
             "mean": round(float(np.mean(means)), 4),
             "median_pair": round(float(np.median(means)), 4),
             "worst_pair": round(max(means), 4),
+            "second_worst": round(sorted(means)[-2], 4),
             "p99_pixel": round(float(np.percentile(np.concatenate([e.ravel() for e in all_errors]), 99)), 3),
             "bar": {"mean": 0.02, "worst_pair": 0.05, "p99_pixel": 0.2} if preset != "fast" else None,
         }
@@ -89,7 +90,8 @@ def main() -> None:
     parser.add_argument("--known", type=int, default=8, help="pairs of each motion")
     args = parser.parse_args()
     to_opencv(args.pairs, args.shift)
-    to_known(args.known)
+    if args.known:
+        to_known(args.known)
     to_measured()
 
 
