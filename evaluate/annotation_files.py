@@ -1,4 +1,4 @@
-"""Annotation files as they stand on disk, before anything is judged: ActivityNet-style JSON, THUMOS'14 text."""
+"""Annotation files as they stand on disk, unjudged: JSON of ActivityNet and of mmaction2, THUMOS'14 text."""
 
 import json
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 THUMOS_SUBSETS = {"test": "Test", "val": "Validation"}
+MMACTION2_SUBSETS = {"train": "training", "val": "validation", "test": "testing"}  # ActivityNet's names
 
 
 class AnnotationError(Exception):
@@ -29,13 +30,27 @@ class Entry:
 
 def json_entries(path: Path) -> list[Entry]:
     root = _read_json(path)
-    database = root.get("database") if isinstance(root, dict) else None
+    database = root.get("database", _of_mmaction2(path, root)) if isinstance(root, dict) else None
     if not isinstance(database, dict):
         raise AnnotationError(
             f"{path}: expected a JSON object with 'database' -> video -> 'subset', 'duration', 'annotations'"
             + (f"; found the keys {', '.join(map(repr, list(root)[:5]))}" if isinstance(root, dict) else "")
         )
     return [_json_entry(path, video, row) for video, row in database.items()]
+
+
+def _of_mmaction2(path: Path, root: dict[str, object]) -> dict[str, object] | None:
+    """The `database` of a file that has none: mmaction2's are video -> `duration_second`, `annotations`, one file to a
+    subset, which the file's name tells. None for anything else.
+    """
+    if not root or not all(isinstance(row, dict) and "duration_second" in row for row in root.values()):
+        return None
+    subset = next((name for part, name in MMACTION2_SUBSETS.items() if part in path.stem.lower()), path.stem)
+    return {
+        video: {"subset": subset, "duration": row["duration_second"], **row}
+        for video, row in root.items()
+        if isinstance(row, dict)
+    }
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
     annotations = read_annotations("demo/annotations.json").subset("Test")
 
 Reads the ActivityNet-style JSON that ActionFormer and OpenTAD read (`database` -> video -> `subset`, `duration`,
-`annotations` of `label`, `segment` in seconds), and a folder of THUMOS'14's own text files.
+`annotations` of `label`, `segment` in seconds), mmaction2's (video -> `duration_second`, `annotations`; one file to a
+subset), and a folder of THUMOS'14's own text files.
 
 A file that contradicts itself is refused: an empty or reversed segment, one outside its video, a label not in the
 class list. Two exceptions, both counted and said in `remarks`: the flaws that THUMOS'14, MultiTHUMOS and
@@ -128,7 +129,7 @@ class Annotations:
 def read_annotations(
     path: Path | str, classes: Sequence[str] | None = None, *, strict: bool = True, repair: str = "clip"
 ) -> Annotations:
-    """Read an annotation JSON, or a folder of THUMOS'14 text files (`<Class>_test.txt`, ...).
+    """Read an annotation JSON (ActivityNet's or mmaction2's), or a folder of THUMOS'14 text (`<Class>_test.txt`, ...).
 
     classes: the class list that labels must come from, in this order. Left out, the file's own: ordered by
     `label_id` where every annotation has one, else by name.

@@ -53,7 +53,9 @@ def activitynet13() -> Recipe:
         sampling=Sampling(batch_size=16, max_length=192),
         model=Model(width=256, resize=192),
         optimiser=Optimiser(epochs=15, warmup_epochs=5, learning_rate=1e-3, normaliser=200.0),
-        heads={"actionformer": {"window": (7, 7, 7, 7, 7, 13), "label_smoothing": 0.1}},  # 13 see all of the last level
+        heads={  # a window of 13 sees all of the last level
+            "actionformer": {"window": (7, 7, 7, 7, 7, 13), "label_smoothing": 0.1, "offset_weight": 2.0}
+        },
     )
 
 

@@ -33,6 +33,23 @@ def test_segments_labels_and_classes_are_read_in_file_order(tmp_path):
     assert annotations.remarks == ()
 
 
+def test_mmaction2s_files_are_read_and_their_names_tell_the_subset(tmp_path):
+    row = {"duration_second": 10.0, "duration_frame": 300, "fps": 30.0, "feature_frame": 290}
+    videos = {
+        "v_a": {**row, "annotations": [{"segment": [1.5, 4.0], "label": "Dive"}]},
+        "v_b": {**row, "annotations": []},
+    }
+    path = tmp_path / "anet_anno_val.json"
+    path.write_text(json.dumps(videos))
+    truth = read_annotations(path).subset("validation").videos
+    assert list(truth) == ["v_a", "v_b"]
+    assert truth["v_a"].segments.tolist() == [[1.5, 4.0]]
+    assert (truth["v_a"].duration_s, truth["v_a"].fps) == (10.0, 30.0)
+    path.write_text(json.dumps({**videos, "v_c": {"annotations": []}}))
+    with pytest.raises(AnnotationError, match="database"):
+        read_annotations(path)
+
+
 def test_classes_follow_label_ids_where_every_annotation_has_one(tmp_path):
     rows = [{"label": "Zoo", "label_id": 0, "segment": [0, 1]}, {"label": "Ant", "label_id": 1, "segment": [1, 2]}]
     path = tmp_path / "a.json"
