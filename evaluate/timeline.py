@@ -7,6 +7,7 @@ score. The truth shines faintly through all rows, so that a glance tells what wa
 """
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from evaluate.writing import write_whole
 
 WIDTH, ROW, HEAD, FOOT = 11.0, 0.30, 0.34, 0.30  # inches: page, one row, title and axis of a block
 LEGEND_ROW = 0.185
+SMALL_LETTER, SMALL_LINE = 0.062, 0.15  # of the sentence at the foot
 DPI = 160
 INK, FAINT = "#222222", "#888888"
 
@@ -34,7 +36,8 @@ def draw_timeline(strips: Sequence[Strip], path: Path | str) -> None:
     columns = max(1, int((WIDTH - left) / (0.55 + 0.08 * max((len(text) for text, _ in entries), default=1))))
     legend = LEGEND_ROW * -(-len(entries) // columns) + 0.2
     heights = [ROW * sum(row.height for row in strip.rows) for strip in strips]
-    height = legend + sum(HEAD + each + FOOT for each in heights) + 0.35
+    said = textwrap.wrap(caption(strips), int((WIDTH - left) / SMALL_LETTER))
+    height = legend + sum(HEAD + each + FOOT for each in heights) + 0.35 + SMALL_LINE * max(0, len(said) - 1)
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     figure.legend(
@@ -50,7 +53,7 @@ def draw_timeline(strips: Sequence[Strip], path: Path | str) -> None:
         top = bottom - FOOT
         if strip is strips[-1]:
             axes.set_xlabel("seconds", fontsize=8.5, color=INK, labelpad=2)
-    figure.text(left / WIDTH, 0.08 / height, caption(strips), fontsize=7.5, color=FAINT, va="bottom")
+    figure.text(left / WIDTH, 0.08 / height, "\n".join(said), fontsize=7.5, color=FAINT, va="bottom")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     write_whole(Path(path), picture.getvalue())
