@@ -1,4 +1,5 @@
-# make demo: videos -> features -> detectors -> scores and a picture.   make check: what CI runs.   make bench: docs/benchmarks.md.
+# make demo: videos -> features -> detectors -> scores and a picture (WORLD=study: more videos, 35 minutes).
+# make check: what CI runs.   make bench: docs/benchmarks.md.
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -6,14 +7,17 @@ READY := $(VENV)/.ready
 
 SEED ?= 0
 WORKERS ?= 2
-VIDEOS := demo/videos
-TRUTH := demo/annotations.json
-FEATURES := features/demo.h5
-RUNS := demo/runs/seed$(SEED)
+WORLD ?= demo
+VIDEOS := $(WORLD)/videos
+TRUTH := $(WORLD)/annotations.json
+FLOW := flow/$(WORLD).h5
+FEATURES := features/$(WORLD).h5
+RUNS := $(WORLD)/runs/seed$(SEED)
 METHODS := motion-only rgb-only two-stream decomposed direct
 rgb-only := --method supervised --cues rgb
 motion-only := --method supervised --cues flow
 two-stream := --method supervised --cues rgb,flow
+rgb-twice := --method supervised --cues rgb,rgb
 direct := --method direct --cue flow --teacher $(RUNS)/motion-only/detector.pt
 decomposed := --method decomposed --cue flow --teacher $(RUNS)/motion-only/detector.pt
 
@@ -25,15 +29,15 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(PY) -m extract.synthetic --out demo --preset demo --seed 0 --workers $(WORKERS)
-	$(PY) -m flow.tvl1 --videos $(VIDEOS) --out flow/demo.h5 --size 64 --crop 64 --workers $(WORKERS)
+	$(PY) -m extract.synthetic --out $(WORLD) --preset $(WORLD) --seed 0 --workers $(WORKERS)
+	$(PY) -m flow.tvl1 --videos $(VIDEOS) --out $(FLOW) --size 64 --crop 64 --workers $(WORKERS)
 	$(PY) -m extract.rgb --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
-	$(PY) -m extract.motion --cue flow --flow flow/demo.h5 --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	$(PY) -m extract.motion --cue flow --flow $(FLOW) --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue gradient --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(MAKE) --no-print-directory -j $(WORKERS) $(METHODS:%=run-%)
 	$(PY) -m evaluate.report --annotations $(TRUTH) --subset Test --runs $(foreach method,$(METHODS),$(method)=$(RUNS)/$(method)/detections.json) \
-		--cost flow/demo.reports features/demo.reports $(RUNS)/two-stream $(RUNS)/rgb-only \
-		--timeline demo/timeline.png --timeline-videos 2 --out demo/report.html
+		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) $(RUNS)/two-stream $(RUNS)/rgb-only \
+		--timeline $(WORLD)/timeline.png --timeline-videos 2 --out $(WORLD)/report.html
 
 # One training run, its detections and its scores; methods that need no teacher, or the same one, run side by side.
 run-%:
@@ -53,4 +57,4 @@ bench: $(READY)
 	@for bench in tests/bench/bench_*.py; do $(PY) $$bench || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo flow/demo.* features/demo.*
+	rm -rf $(VENV) $(WORLD) flow/$(WORLD).* features/$(WORLD).*
