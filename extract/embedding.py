@@ -1,6 +1,6 @@
 """One video in, the features of one cue out: frames stream through clips and the backbone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.clips import View, batches, cut
-from extract.motion_views import BatchedFlowView
 from extract.settings import Settings
 from features.stopwatch import Stopwatch
 from flow.geometry import Geometry
@@ -35,13 +34,13 @@ def embed_video(
     view: View,
     watch: Stopwatch,
     beat: Callable[[int], None] = lambda frames: None,
+    ahead: Callable[[Iterable[Frame]], Iterable[Frame]] = iter,
 ) -> Embedding:
-    """All features of a video. beat(frames_done) is called with every frame."""
+    """All features of a video. beat(frames_done) is called with every frame; `ahead` sees frames before the view."""
     frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
-    shown = view.solved(frames) if isinstance(view, BatchedFlowView) else frames
     features, times = [], []
     size = settings.batch or backbone.batch[settings.device]
-    for batch in batches(cut(shown, view, settings.window, settings.stride), size):
+    for batch in batches(cut(ahead(frames), view, settings.window, settings.stride), size):
         with watch(f"{settings.cue}_network"):
             features.append(backbone.embed(np.stack([clip.steps for clip in batch])))
         times += [clip.t_center for clip in batch]

@@ -32,7 +32,8 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     if info.sha256 != payload["sha256"]:
         raise VideoError(f"{payload['path']}: the file changed while the command ran. Repeat the command")
     view = make_view(payload["video"], settings, backbone.geometry, watch)
-    made = embed_video(Path(payload["path"]), settings, backbone, view, watch, beat)
+    ahead = view.solved if isinstance(view, BatchedFlowView) else iter
+    made = embed_video(Path(payload["path"]), settings, backbone, view, watch, beat, ahead)
     part = Part(
         payload["video"],
         settings.cue,

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import features
-from extract import motion, plan, rgb
+from extract import motion, motion_views, plan, rgb
 from extract.backbones import build_backbone
 from extract.embedding import embed_video, show_rgb
 from extract.plan import computed_motion, stored_motion
@@ -22,6 +22,7 @@ from extract.settings import Settings
 from extract.tasks import attributes, extract_video
 from features.stopwatch import Stopwatch
 from flow import tvl1
+from flow.solver import make_solver
 from flow.video import VideoError, probe, read_frames
 
 SMALL = ["--size", "64", "--crop", "64"]  # the geometry of the small backbone
@@ -91,6 +92,23 @@ def test_features_equal_a_plain_loop_over_decoded_clips(videos: Path) -> None:
         theirs = backbone(backbone.prepare(torch.from_numpy(clips))).numpy()
     assert x.shape[1:] == (3, 16, 64, 64)
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_flow_solved_in_batches_gives_the_features_of_flow_solved_pair_by_pair(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnCPU:  # stands in for the GPU's solver
+        def solve(self, frames0: np.ndarray, frames1: np.ndarray) -> torch.Tensor:
+            solve = make_solver("cpu")
+            return torch.from_numpy(np.stack([solve(*pair) for pair in zip(frames0, frames1, strict=True)]))
+
+    extract_one(videos / "v0.mp4", tmp_path / "pairs.h5", nano("flow", flow_backend="cpu"))
+    solvers = {"cuda": lambda: OnCPU()}
+    monkeypatch.setattr(motion_views, "make_solver", lambda backend, preset: solvers[backend]())
+    record = extract_one(videos / "v0.mp4", tmp_path / "batches.h5", nano("flow", flow_backend="cuda"))
+    assert record["frames"] == 60 and "flow" in record["seconds"]  # type: ignore[operator]
+    pairs, batches = (features.open(tmp_path / f"{name}.h5").read("v0", "flow") for name in ("pairs", "batches"))
+    assert pairs.shape == (11, 1536) and np.array_equal(pairs, batches)
 
 
 def test_flow_of_a_store_and_flow_on_the_fly_give_the_same_features(videos: Path, tmp_path: Path) -> None:
