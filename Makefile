@@ -1,4 +1,4 @@
-# make demo: videos -> features -> detectors -> scores and a picture (WORLD=study: more videos, 35 minutes).
+# make demo: videos -> features -> detectors -> scores and a picture (WORLD=study: more videos, 20 minutes).
 # make check: what CI runs.   make bench: docs/benchmarks.md.
 PYTHON ?= python3
 VENV ?= .venv
