@@ -51,7 +51,7 @@ class FlowView:
             before = self.gray[1] if self.gray and self.gray[0] == previous.index else _gray(previous)
             after = _gray(frame)
             self.gray = (frame.index, after)
-            return dequantise(quantise(self.geometry.crop_center(self.solve(before, after))))
+            return _rounded(self.solve(before, after), self.geometry)
 
 
 class BatchedFlowView:
@@ -74,7 +74,7 @@ class BatchedFlowView:
                 grays = [_gray(frame) for frame in (previous, *batch)]
                 flows = self.solver.solve(np.stack(grays[:-1]), np.stack(grays[1:])).cpu().numpy()
                 for first, flow in zip((previous, *batch), flows, strict=False):
-                    self.flows[first.index] = dequantise(quantise(self.geometry.crop_center(flow)))
+                    self.flows[first.index] = _rounded(flow, self.geometry)
             yield from batch
             previous = batch[-1]
 
@@ -110,3 +110,8 @@ class StoredFlowView:
 
 def _gray(frame: Frame) -> np.ndarray:
     return cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
+
+
+def _rounded(flow: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The crop of a whole frame's flow, as it would come back from a store."""
+    return dequantise(quantise(geometry.crop_center(flow)))

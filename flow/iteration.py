@@ -23,7 +23,23 @@ from typing import Any
 import numpy as np
 
 from flow.jit import LANES, compiled, inlined
-from flow.layout import GX, GY, INVERSE, P11, P12, P21, P22, RECORD, RHO, SIXTEENTHS, U1, U2, first_columns, steps_of
+from flow.layout import (
+    GX,
+    GY,
+    INVERSE,
+    P11,
+    P12,
+    P21,
+    P22,
+    RECORD,
+    RHO,
+    SIXTEENTHS,
+    SUMS,
+    U1,
+    U2,
+    first_columns,
+    steps_of,
+)
 from flow.simd import fma, larger, load, one_lane_ahead, one_lane_back, smaller, splat, square_root, store, where_below
 
 
@@ -125,18 +141,18 @@ def sweep(
     """
     steps = steps_of(width)
     row = steps * RECORD
-    squares = np.zeros(iterations * 16, np.float32)
+    squares = np.zeros(iterations * SUMS, np.float32)
     for front in range(height + iterations):
         for k in range(max(0, front - height), min(iterations, front + 1)):
             y = front - k
             here = (y + 1) * row
             if y < height:
-                primal_step(state, here, here - row, steps, threshold, theta, squares[k * 16 : (k + 1) * 16])
+                primal_step(state, here, here - row, steps, threshold, theta, squares[k * SUMS : (k + 1) * SUMS])
             if y > 0:
                 below = here if y < height else here - row  # no difference across the last row
                 dual_step(state, here - row, below, steps, width, step_size)
     for k in range(iterations):
-        errors[k] = _sum_in_fixed_order(squares, k * 16)
+        errors[k] = _sum_in_fixed_order(squares, k * SUMS)
 
 
 @compiled

@@ -21,7 +21,8 @@ import numpy as np
 from flow.jit import LANES, compiled
 from flow.simd import gather, lane_numbers, splat, store
 
-SIXTEENTHS = 16 // LANES  # in a lane
+SUMS = 16  # kept of a row, whatever the machine
+SIXTEENTHS = SUMS // LANES  # in a lane
 
 # Planes of a record: the flow u = (u1, u2), the dual fields p1 = (p11, p12) of u1 and p2 = (p21, p22) of u2,
 # the gradient (gx, gy) of the warped frame 1, the constant part of the residual, and -1 / |gradient|².
@@ -38,7 +39,7 @@ def aligned(size: int) -> np.ndarray:
 
 def count_steps(width: int) -> int:
     """Vectors of a row; at least two, so that the pixel two to the right is at most one lane away."""
-    return SIXTEENTHS * max(2, -(-width // 16))
+    return SIXTEENTHS * max(2, -(-width // SUMS))
 
 
 steps_of = compiled(count_steps)
