@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from extract.world.photographs import WorldError
 
 CODEC = "libx264"
-OPTIONS = {"crf": "18", "preset": "veryfast", "threads": "1"}  # crf 18: about 42 dB, compressed as videos are
+# crf 18: about 42 dB, compressed as videos are. Without mbtree: libx264 computes the macroblock tree in floating point,
+# and with AVX-512 the same frames then give other bytes from run to run.
+OPTIONS = {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
 
 
 def encode(frames: Iterable[NDArray[np.uint8]], target: BinaryIO, fps: int, comment: str = "") -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from extract.world.photographs import WorldError
 from extract.world.untrimmed import CLASSES, Staging, Story, stage
 
-VERSION = 1  # of the code that stages and renders: raised whenever the same settings come to give other frames
+VERSION = 2  # of the code that stages and renders: raised whenever the same settings come to give other frames
 
 
 @dataclass(frozen=True)
