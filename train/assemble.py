@@ -1,10 +1,11 @@
-"""From a configuration to a run that can start: data checked, detector and method built, teacher cached."""
+"""From a configuration to a run that can start: data checked, detector and method built, teachers cached."""
 
 from __future__ import annotations
 
 import random
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from train.memory import Memory
 from train.methods import METHODS
 from train.methods.base import Method, Normaliser
 from train.optimiser import Average, make_optimiser
-from train.teacher import cache_teacher, check_teacher
-from train.videos import channel_statistics, outside, videos_of
+from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, motion_branch
+from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
+from train.videos import Pool, channel_statistics, outside, videos_of
 
 TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
 
@@ -34,7 +36,13 @@ class Material:
     """What there is to learn from."""
 
     store: Store
-    truth: Annotations  # of the training subset; its classes are those of the whole file
+    truth: Annotations  # of the labelled videos; its classes are those of the whole file
+    unlabelled: Unlabelled | None = None
+
+    @property
+    def streams(self) -> set[str]:
+        """What the store holds of any labelled video."""
+        return {s for v in self.truth.videos if v in self.store.videos for s in self.store.streams(v)}
 
     @property
     def num_steps(self) -> int:
@@ -45,14 +53,18 @@ class Material:
 
 def open_material(data: Data) -> Material:
     """Annotations of the training subset and the store of their features; remarks about either go to stderr."""
-    truth = read_annotations(data.annotations, strict=not data.repair, repair=data.repair or "clip")
-    truth = truth.subset(training_subset(truth, data))
+    everything = read_annotations(data.annotations, strict=not data.repair, repair=data.repair or "clip")
+    truth = labelled_part(everything.subset(training_subset(everything, data)), data.train_videos)
     if data.strict and truth.flaws:
         raise TrainingError(f"{data.annotations}: {'; '.join(truth.remarks)}. Correct the file, or leave --strict away")
     for remark in truth.remarks:
         print(f"{data.annotations}: {remark}", file=sys.stderr)
     fps = data.fps or {video: t.fps for video, t in truth.videos.items() if t.fps}
-    return Material(features.open(data.features, fps=fps, window=data.window, stride=data.stride), truth)
+    store = features.open(data.features, fps=fps, window=data.window, stride=data.stride)
+    unlabelled = find_unlabelled(data, everything, truth, store)
+    if unlabelled is not None:
+        print(unlabelled.remark, file=sys.stderr)
+    return Material(store, truth, unlabelled)
 
 
 def training_subset(truth: Annotations, data: Data) -> str:
@@ -75,29 +87,27 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     kind = METHODS[config.method]
     branches = kind.branches(config.cues)
     student_cues = tuple(dict.fromkeys(branches))
-    teacher = load_teacher(config, kind, material.store)
-    teacher_cues = tuple(teacher.cues) if teacher is not None else ()
-    resize = config.model.resize
-    videos = videos_of(material.store, material.truth, (*student_cues, *teacher_cues), resize)
-    if remark := outside(material.store, material.truth, videos):
-        print(remark, file=sys.stderr)
+    teachers = load_teachers(config, kind)
+    cues = tuple(dict.fromkeys([*student_cues, *(cue for teacher in teachers.values() for cue in teacher.cues)]))
+    pools = make_pools(material, cues, config.model.resize)
+    if kind.needs_teacher:
+        check_rgb(material.store, pools[0].videos[0].name, student_cues)
     seed_everything(config.seed)
     detector = Detector(detector_config(config, branches, material))
     if config.model.normalise:
-        detector.set_normalisation(
-            {cue: channel_statistics(material.store, videos, cue, resize) for cue in student_cues}
-        )
+        detector.set_normalisation({cue: channel_statistics(pools, cue, config.model.resize) for cue in student_cues})
     memory = Memory(int(config.sampling.memory_gib * 2**30))
-    cached = None
-    if teacher is not None:
-        path = Path(config.teacher)
-        check_teacher(path, teacher.config, detector.config, material.store)
-        names = [video.name for video in videos]
-        cached = cache_teacher(path, teacher, material.store, names, folder, memory, device)
+    for role, teacher in teachers.items():
+        check_teacher(Path(getattr(config, ROLES[role])), teacher.config, detector.config, material.store, role)
+    pools = [
+        with_teachers(pool, config, teachers, cache_of(pool.store, folder, name), memory, device)
+        for pool, name in zip(pools, ("teacher", "teacher-unlabelled"), strict=False)
+    ]
     optimiser = config.optimiser
     normaliser = Normaliser(optimiser.normaliser, optimiser.normaliser_momentum)
     method = kind(detector, method_options(config), normaliser).to(device)
-    samples = Samples(material.store, videos, student_cues, config.sampling, config.seed, detector, memory, cached)
+    unlabelled = pools[1] if len(pools) > 1 else None
+    samples = Samples(pools[0], unlabelled, student_cues, config.sampling, config.seed, detector, memory)
     average = Average(detector, optimiser.ema, optimiser.ema_warmup)
     return Run(method, average, make_optimiser(method, optimiser)), samples
 
@@ -125,10 +135,46 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
     )
 
 
-def load_teacher(config: Config, kind: type[Method], store: Store) -> Detector | None:
-    """The frozen teacher of a distilling method, None for others; a missing one is an error saying how to make it."""
+def make_pools(material: Material, cues: Sequence[str], resize: int | None) -> list[Pool]:
+    """The labelled videos and, where there are some, those without labels; both checked against their stores."""
+    store, truth = material.store, material.truth
+    videos = videos_of(store, truth, cues, resize)
+    if remark := outside(store, truth, videos):
+        print(remark, file=sys.stderr)
+    pools = [Pool(store, videos)]
+    if material.unlabelled is not None:
+        pools.append(unlabelled_pool(material.unlabelled, store, [video.name for video in videos], cues, resize))
+    return pools
+
+
+def with_teachers(
+    pool: Pool, config: Config, teachers: Mapping[str, Detector], cache: Path, memory: Memory, device: torch.device
+) -> Pool:
+    """The pool with every teacher's answers to its videos."""
+    names = [video.name for video in pool.videos]
+    cached = {
+        role: cache_teacher(Path(getattr(config, ROLES[role])), teacher, pool.store, names, cache, memory, device, role)
+        for role, teacher in teachers.items()
+    }
+    return replace(pool, teachers=cached)
+
+
+def check_rgb(store: Store, video: str, cues: Sequence[str]) -> None:
+    """Refuse, for a student that is to detect from RGB, a stream that was made from anything else."""
+    for cue in cues:
+        shown = store.attributes(video, cue).get("cue", "rgb")
+        if shown != "rgb":
+            raise TrainingError(
+                f"--cues {','.join(cues)}: the stream {cue!r} of {store.path} was made from {shown}. "
+                f"A distilling method reads rgb alone; extract it with extract.rgb"
+            )
+
+
+def load_teachers(config: Config, kind: type[Method]) -> dict[str, Detector]:
+    """The frozen teachers of a distilling method by role; a missing one is an error saying how to make it."""
     if not kind.needs_teacher:
-        return None
+        refuse_distillation(config)
+        return {}
     cue = config.cue or "flow"
     data = config.data
     if not config.teacher:
@@ -137,13 +183,37 @@ def load_teacher(config: Config, kind: type[Method], store: Store) -> Detector |
             f"To make it:\n  python -m train.run --features {data.features} --annotations {data.annotations} "
             f"--method supervised --cues {cue} --head {config.model.head} --out runs/{cue}"
         )
-    teacher = Detector.load(config.teacher)
-    if config.cue and teacher.config.branches != (config.cue,):
+    teachers = {role: Detector.load(path) for role, name in ROLES.items() if (path := getattr(config, name))}
+    branches = teachers["motion"].config.branches
+    watched = " and ".join(branches)
+    if config.cue and {branch for branch in branches if branch != "rgb"} != {config.cue}:
         raise TrainingError(
-            f"{config.teacher}: watches {' and '.join(teacher.config.branches)}, but --cue is {config.cue}. "
+            f"{config.teacher}: watches {watched}, but --cue is {config.cue}. "
             f"Leave --cue away, or name a teacher of this cue"
         )
-    return teacher
+    if motion_branch(branches) is None:
+        lacking = f"{config.teacher}: watches {watched} with no single motion branch whose features could be mimicked"
+        if kind.needs_teacher_features:
+            raise TrainingError(f"{lacking}, which is all that {config.method} does. Name a teacher of one motion cue")
+        print(f"{lacking}: its predictions alone teach the motion branch", file=sys.stderr)
+    return teachers
+
+
+def refuse_distillation(config: Config) -> None:
+    """Of a method that learns from ground truth alone, whatever only a teacher could make use of."""
+    data = config.data
+    for option, given, why in (
+        ("--teacher", config.teacher, "has no teacher"),
+        ("--joint-teacher", config.joint_teacher, "has no teacher"),
+        ("--unlabelled", data.unlabelled, "learns from ground truth alone, which videos without labels have none of"),
+        ("--unlabelled-subset", data.unlabelled_subset, "learns from ground truth alone, and would not read it there"),
+    ):
+        if given:
+            distilling = ", ".join(name for name, kind in METHODS.items() if kind.needs_teacher)
+            raise TrainingError(
+                f"{option} {given}: method {config.method} {why}. Leave {option} away, or take a method that distils "
+                f"a teacher: {distilling}"
+            )
 
 
 def method_options(config: Config) -> Any:

@@ -28,6 +28,9 @@ class Data:
     features: str = ""  # a feature store, or a directory of .npy files
     annotations: str = ""
     subset: str = ""  # of the annotations, in any case; empty: "Training", or "Validation" of THUMOS'14 and MultiTHUMOS
+    train_videos: str = ""  # of the subset: so many, by name, or a file that lists them; empty: all
+    unlabelled: str = ""  # a store whose videos are learnt from without labels, by distilling methods
+    unlabelled_subset: str = ""  # or a subset of the annotations; its labels are not read, labelled videos left out
     repair: str = ""  # flawed segments: "clip" or "drop"; left empty, those that published data sets are known for are
     # clipped, any other is refused
     strict: bool = False  # refuse those of published data sets too
@@ -37,6 +40,10 @@ class Data:
 
     def __post_init__(self) -> None:
         positive(self, "window", "stride")
+        if self.unlabelled and self.unlabelled_subset:
+            raise TrainingError(
+                "--unlabelled and --unlabelled-subset both say where videos without labels are: give one"
+            )
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Sampling:
     """How training samples are cut out of videos and gathered into batches."""
 
     batch_size: int = 2  # videos
+    unlabelled_batch_size: int = 0  # videos without labels beside them, where there are any; 0: as many as with labels,
+    # so that neither kind drowns the other
     max_length: int = 2304  # steps of a sample; a longer video is cropped at random
     crop_ratio: tuple[float, float] = (0.9, 1.0)  # of a shorter video that a sample takes, drawn for each sample
     min_overlap: float = 0.5  # of an action that must lie inside a sample, else the sample does not hear of it
@@ -53,6 +62,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         positive(self, "batch_size", "max_length", "trials")
+        if self.unlabelled_batch_size < 0:
+            raise TrainingError(f"sampling.unlabelled_batch_size = {self.unlabelled_batch_size}: expected 0 or more")
         low, high = self.crop_ratio
         if not 0.0 < low <= high <= 1.0:
             raise TrainingError(f"sampling.crop_ratio = {self.crop_ratio}: expected 0 < low <= high <= 1")
@@ -113,9 +124,12 @@ class Config:
     """One run, whole."""
 
     method: str = "supervised"
-    cues: tuple[str, ...] = ("rgb",)  # what each branch of a supervised detector reads
+    cues: tuple[str, ...] = ("rgb",)  # the stream each branch reads; of a distilling method, made from RGB
     cue: str = ""  # what the teacher of a distilling method must watch: "flow" or "gradient"; empty: whatever it does
     teacher: str = ""  # its detector.pt
+    joint_teacher: str = (
+        ""  # detector.pt, of any branches, whose predictions the deployed detector mimics; may be absent
+    )
     recipe: str = ""  # where the values below came from
     seed: int = 0
     device: str = "auto"

@@ -1,9 +1,10 @@
-"""Training samples: a stretch of a video's features, the actions in it, and what the teacher saw there."""
+"""Training samples: a stretch of a video's features, the actions in it if they are known, what teachers saw there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,37 +16,40 @@ from detect.heads.base import Predictions, Targets
 from features.store import Store
 from train.config import Sampling
 from train.memory import Memory
-from train.videos import Video, read_steps
+from train.videos import Answer, Pool, Video, read_steps
 
 
 @dataclass(frozen=True)
 class TeacherView:
-    """What the teacher made of the same steps: its branch features (B, D, T) and its predictions."""
+    """What a teacher made of the same steps."""
 
-    features: Tensor
+    features: Tensor | None  # (B, D, T) of its motion branch; None where only its predictions are asked for
     predictions: Predictions
+
+    def to(self, device: torch.device) -> TeacherView:
+        features = None if self.features is None else self.features.to(device)
+        return TeacherView(features, {name: value.to(device) for name, value in self.predictions.items()})
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples padded on the right to one length."""
+    """Samples padded on the right to one length, those with labels first."""
 
     videos: tuple[str, ...]
-    cues: dict[str, Tensor]  # (B, D_in, T) each
+    cues: dict[str, Tensor]  # (B, D_in, T) each, by stream
     mask: Tensor  # (B, T), True on real steps
-    targets: list[Targets]
-    teacher: TeacherView | None = None
+    targets: list[Targets | None]  # None: what happens there is not known, which is not the same as background
+    labelled: Tensor  # (B,), True on the rows that ground truth may judge
+    teachers: Mapping[str, TeacherView] = field(default_factory=dict)  # by role: "motion", "joint"
 
     def to(self, device: torch.device) -> Batch:
-        teacher = self.teacher and TeacherView(
-            self.teacher.features.to(device), {k: v.to(device) for k, v in self.teacher.predictions.items()}
-        )
         return Batch(
             self.videos,
             {cue: x.to(device, non_blocking=True) for cue, x in self.cues.items()},
             self.mask.to(device),
-            [t.to(device) for t in self.targets],
-            teacher,
+            [t and t.to(device) for t in self.targets],
+            self.labelled.to(device),
+            {role: view.to(device) for role, view in self.teachers.items()},
         )
 
 
@@ -53,11 +57,19 @@ class Batch:
 class Sample:
     video: str
     cues: dict[str, np.ndarray]  # (T, D_in) each
-    targets: Targets
-    teacher: tuple[Tensor, Predictions] | None
+    targets: Targets | None
+    teachers: dict[str, Answer]  # cut to the sample, by role
 
 
-Teacher = Callable[[str], "tuple[Tensor, Predictions]"]  # video -> (D, T) branch features, predictions of all of it
+class Draw(NamedTuple):
+    """One sample: a video of either pool in one pass over that pool, which together decide where it is cut."""
+
+    turn: int  # the epoch; of videos without labels, how often all of them were drawn before
+    place: int  # of the video in its pool
+    labelled: bool = True
+
+
+UNLABELLED_CROPS, UNLABELLED_ORDER = 1, 2  # tell draws of the second pool from those of the first
 
 
 def clip_targets(targets: Targets, start: int, stop: int, slack: float, min_overlap: float) -> Targets:
@@ -92,46 +104,52 @@ def draw_crop(video: Video, sampling: Sampling, alignment: int, generator: np.ra
 
 
 class Samples(Dataset):
-    """The training videos as samples; item (epoch, index) is always the same sample, whoever asks and whenever."""
+    """The training videos as samples; item (turn, place) is always the same sample, whoever asks and whenever."""
 
     def __init__(
         self,
-        store: Store,
-        videos: Sequence[Video],
+        labelled: Pool,
+        unlabelled: Pool | None,
         cues: Sequence[str],
         sampling: Sampling,
         seed: int,
         detector: Detector,
         memory: Memory,
-        teacher: Teacher | None = None,
     ) -> None:
-        self.store, self.videos, self.cues, self.sampling = store, list(videos), tuple(dict.fromkeys(cues)), sampling
-        self.seed, self.teacher = seed, teacher
+        self.labelled, self.unlabelled = labelled, unlabelled
+        self.cues, self.sampling, self.seed = tuple(dict.fromkeys(cues)), sampling, seed
         self.head, self.resize = detector.head, detector.config.resize
         self.alignment = detector.head.alignment
         self.memory = memory
 
     def __len__(self) -> int:
-        return len(self.videos)
+        """An epoch is a pass over the videos with labels, however many there are without."""
+        return len(self.labelled.videos)
 
-    def features(self, video: Video, start: int, stop: int) -> dict[str, np.ndarray]:
-        """(stop - start, D_in) of every cue, read once where the memory has room for the whole video."""
+    def features(self, store: Store, video: Video, start: int, stop: int) -> dict[str, np.ndarray]:
+        """(stop - start, D_in) of every stream, read once where the memory has room for the whole video."""
         whole = self.memory.keep(
-            video.name, lambda: {cue: read_steps(self.store, video.name, cue, self.resize) for cue in self.cues}
+            (str(store.path), video.name),
+            lambda: {cue: read_steps(store, video.name, cue, self.resize) for cue in self.cues},
         )
         return {cue: x[start:stop] for cue, x in whole.items()}
 
-    def __getitem__(self, item: tuple[int, int]) -> Sample:
-        epoch, index = item
-        video = self.videos[index]
-        generator = np.random.default_rng([self.seed, epoch, index])
-        start, stop = draw_crop(video, self.sampling, self.alignment, generator)
-        targets = clip_targets(video.targets, start, stop, video.slack, self.sampling.min_overlap)
-        teacher = None
-        if self.teacher is not None:
-            features, predictions = self.teacher(video.name)
-            teacher = features[:, start:stop], self.head.crop(predictions, start, stop)
-        return Sample(video.name, self.features(video, start, stop), targets, teacher)
+    def __getitem__(self, item: tuple[int, int] | tuple[int, int, bool]) -> Sample:
+        turn, place, labelled = Draw(*item)
+        pool = self.labelled if labelled or self.unlabelled is None else self.unlabelled
+        video = pool.videos[place]
+        key = [self.seed, turn, place] if labelled else [self.seed, turn, place, UNLABELLED_CROPS]
+        start, stop = draw_crop(video, self.sampling, self.alignment, np.random.default_rng(key))
+        targets = None
+        if labelled:
+            targets = clip_targets(video.targets, start, stop, video.slack, self.sampling.min_overlap)
+        teachers = {role: self.cut(teacher(video.name), start, stop) for role, teacher in pool.teachers.items()}
+        return Sample(video.name, self.features(pool.store, video, start, stop), targets, teachers)
+
+    def cut(self, answer: Answer, start: int, stop: int) -> Answer:
+        """A teacher's answer about a whole video, for the steps [start, stop)."""
+        features, predictions = answer
+        return features if features is None else features[:, start:stop], self.head.crop(predictions, start, stop)
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Samples to a batch: (T, D_in) at rest becomes (B, D_in, T) here and nowhere else."""
@@ -139,12 +157,15 @@ class Samples(Dataset):
         length = -(-max(lengths) // self.alignment) * self.alignment
         mask = torch.arange(length) < torch.tensor(lengths)[:, None]  # (B, T)
         cues = {cue: pad([torch.from_numpy(s.cues[cue]).float().T for s in samples], length) for cue in self.cues}
-        teacher = None
-        if samples[0].teacher is not None:
-            views = [s.teacher for s in samples if s.teacher is not None]
-            features = pad([features.float() for features, _ in views], length)
-            teacher = TeacherView(features, self.head.stack([predictions for _, predictions in views], length))
-        return Batch(tuple(s.video for s in samples), cues, mask, [s.targets for s in samples], teacher)
+        targets = [s.targets for s in samples]
+        teachers = {role: self.view([s.teachers[role] for s in samples], length) for role in samples[0].teachers}
+        labelled = torch.tensor([t is not None for t in targets])
+        return Batch(tuple(s.video for s in samples), cues, mask, targets, labelled, teachers)
+
+    def view(self, answers: Sequence[Answer], length: int) -> TeacherView:
+        features = [f.float() for f, _ in answers if f is not None]
+        predictions = self.head.stack([predictions for _, predictions in answers], length)
+        return TeacherView(pad(features, length) if features else None, predictions)
 
     def steps_per_epoch(self) -> int:
         """The last, incomplete batch is left out, unless it is the only one."""
@@ -153,8 +174,11 @@ class Samples(Dataset):
     def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the `first` on: a shuffle that depends on seed and epoch alone."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self)).tolist()
-        size = self.sampling.batch_size
-        plan = [[(epoch, i) for i in order[n * size : (n + 1) * size]] for n in range(first, self.steps_per_epoch())]
+        size, steps = self.sampling.batch_size, self.steps_per_epoch()
+        plan = [
+            [Draw(epoch, i) for i in order[n * size : (n + 1) * size]] + self.without_labels(epoch * steps + n)
+            for n in range(first, steps)
+        ]
         if self.sampling.workers == 0:
             return (self.collate([self[item] for item in items]) for items in plan)
         loader = DataLoader(
@@ -165,6 +189,18 @@ class Samples(Dataset):
             generator=torch.Generator().manual_seed(0),  # else it would draw its seed from ours, and resuming differ
         )
         return iter(loader)
+
+    def without_labels(self, step: int) -> list[Draw]:
+        """The videos without labels in the batch of a run's step: pass after pass over all, each in its own shuffle."""
+        if self.unlabelled is None:
+            return []
+        size = self.sampling.unlabelled_batch_size or self.sampling.batch_size
+        count = len(self.unlabelled.videos)
+        places = [divmod(place, count) for place in range(step * size, (step + 1) * size)]
+        orders = {
+            turn: np.random.default_rng([self.seed, turn, 0, UNLABELLED_ORDER]).permutation(count) for turn, _ in places
+        }
+        return [Draw(turn, int(orders[turn][place]), labelled=False) for turn, place in places]
 
 
 def pad(sequences: Sequence[Tensor], length: int) -> Tensor:

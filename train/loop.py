@@ -1,4 +1,4 @@
-"""The training loop. It knows a method only as `losses(batch) -> dict[str, Tensor]`."""
+"""The training loop. It knows a method only as `method(batch) -> dict[str, Tensor]`, its losses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fit(run: Run, samples: Samples, config: Optimiser, out: Path, log: Log, stop
     with tqdm(total=steps, initial=run.step, unit="step", desc=out.name, mininterval=1.0) as progress:
         while run.epoch < config.epochs:
             for batch in samples.batches(run.epoch, first=run.position):
-                losses = run.method.losses(batch.to(device))
+                losses = run.method(batch.to(device))
                 total = torch.stack(list(losses.values())).sum()
                 run.optimiser.zero_grad(set_to_none=True)
                 total.backward()

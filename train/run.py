@@ -7,8 +7,12 @@
 
 methods   supervised   ground truth; reads --cues rgb, flow, gradient, or two of them ("rgb,flow": two-stream)
           direct       one RGB branch, whose features and predictions mimic the teacher's
-          decomposed   two RGB branches: ground truth teaches appearance, the teacher motion; fused for detection
-          augmented_rgb  one RGB branch, held to how the teacher's steps, channels and changes relate
+          decomposed   two RGB branches: ground truth teaches appearance, the teacher motion; fused for detection.
+                       Both read rgb, or the second rgb_motion where the store holds it (--cues rgb,rgb_motion)
+          augmented_rgb  one RGB branch, taught how the teacher's steps, channels and changes relate
+
+The last three, which distil, also learn from videos without labels (--unlabelled, --unlabelled-subset); give them a
+detector that watches RGB and motion as --joint-teacher then: it tells the deployed head what happens there.
 
 The run folder holds config.json, log.csv, TensorBoard events, last.pt to go on from, and detector.pt to detect with.
 Ctrl-C keeps last.pt and exits with 75; the same command with --resume goes on, bit for bit on a CPU.
@@ -101,6 +105,8 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
             raise TrainingError(f"--{name} is missing (or --config with the config.json of a run)")
     config = replace(config, data=set_values(config, [s for s in args.set if s.startswith("data.")]).data)
     material = open_material(config.data)
+    if not saved and not args.cues:
+        config = with_usual_cues(config, material)
     if not saved or args.recipe:
         config = by_recipe(config, args.recipe or "auto", args.head or config.model.head, material)
     elif args.head:
@@ -109,6 +115,18 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
         warmup = round(config.optimiser.warmup_epochs * args.epochs / config.optimiser.epochs)  # its share stays
         config = replace(config, optimiser=replace(config.optimiser, epochs=args.epochs, warmup_epochs=warmup))
     return set_values(config, args.set), material
+
+
+def with_usual_cues(config: Config, material: Material) -> Config:
+    """The streams that the method reads where nobody says which; more than plain RGB is said."""
+    cues = METHODS[config.method].usual_cues(material.streams)
+    if cues != config.cues:
+        print(
+            f"{config.method}: reads {' and '.join(cues)}, which the store holds; for {config.cues[0]} alone say "
+            f"--cues {config.cues[0]}",
+            file=sys.stderr,
+        )
+    return replace(config, cues=cues)
 
 
 def by_recipe(config: Config, name: str, head: str, material: Material) -> Config:
@@ -128,13 +146,14 @@ def by_recipe(config: Config, name: str, head: str, material: Material) -> Confi
 
 def chosen(data: Data, args: argparse.Namespace) -> Data:
     names = {"features": "features", "annotations": "annotations", "subset": "train_subset", "fps": "fps"}
+    names |= {name: name for name in ("train_videos", "unlabelled", "unlabelled_subset")}
     given = {field: getattr(args, name) for field, name in names.items() if getattr(args, name) is not None}
     return replace(data, **given, repair=args.repair or data.repair, strict=args.strict or data.strict)
 
 
 def options(args: argparse.Namespace) -> dict:
     """Options that were given, by the name of their field."""
-    given = {name: getattr(args, name) for name in ("method", "cue", "teacher", "seed", "device")}
+    given = {name: getattr(args, name) for name in ("method", "cue", "teacher", "joint_teacher", "seed", "device")}
     cues = tuple(args.cues.split(",")) if args.cues else None
     if args.method == "supervised" and args.cue and not cues:
         raise TrainingError(
@@ -153,9 +172,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--features", help="feature store, or a directory of .npy files")
     add("--annotations", help="annotation JSON, or a folder of THUMOS'14 text files")
     add("--train-subset", help="subset to learn from (default: Training; of THUMOS'14 Validation)")
+    add("--train-videos", metavar="FILE_OR_COUNT", help="of this subset: so many, by name, or those listed in a file")
+    add(
+        "--unlabelled",
+        metavar="STORE",
+        help="feature store whose videos a distilling method learns from without labels",
+    )
+    add("--unlabelled-subset", metavar="NAME", help="the same from --features: a subset, less the labelled videos")
     add("--method", choices=list(METHODS), help="default: supervised")
-    add("--cues", metavar="CUE[,CUE]", help="what a supervised detector reads, one branch each (default: rgb)")
-    add("--teacher", metavar="DETECTOR.PT", help="motion detector that direct and decomposed learn from")
+    add("--cues", metavar="STREAM[,STREAM]", help="what is read, one branch each (default: rgb; see above)")
+    add("--teacher", metavar="DETECTOR.PT", help="motion detector that a distilling method learns from")
+    add("--joint-teacher", metavar="DETECTOR.PT", help="detector whose predictions the student's mimic as well")
     add("--cue", choices=["flow", "gradient"], help="what the teacher must watch (default: whatever it does)")
     add("--head", choices=list(HEADS), help="default: actionformer")
     add("--recipe", choices=["auto", *RECIPES], help="settings to start from (default: auto, by the amount of data)")

@@ -1,5 +1,6 @@
-"""The frozen teacher, run once per video: what it made of a whole video is cached; training samples are cut from that.
+"""Frozen teachers, each run once per video: its answer to a whole video is cached, training samples are cut from it.
 
+A motion teacher is mimicked by its motion branch and its predictions, a joint teacher by its predictions.
 The cache is a stream "teacher-<fingerprint>" of the feature store, or a store of its own in the run folder where the
 features cannot be written to (a directory of .npy, a single file, a read-only disk).
 """
@@ -19,29 +20,41 @@ from tqdm import tqdm
 
 import features
 from detect.detector import Detector, DetectorConfig
-from detect.heads.base import Predictions
 from features.store import Part, Store, build_index, fingerprint, is_done, write_part
 from train.config import TrainingError
 from train.memory import Memory
-from train.videos import read_steps
+from train.videos import Answer, read_steps
 
-LAYOUT = 1  # of a cached part: raised when its arrays change their meaning
+LAYOUT = 2  # of a cached part: raised when its arrays change their meaning
+ROLES = {"motion": "teacher", "joint": "joint_teacher"}  # and the field of the configuration that names its detector
 
 
 class CachedTeacher:
-    """video -> branch features (D, T) and predictions (B = 1) of the whole video, from the cache."""
+    """video -> branch features (D, T) and predictions (B = 1) of the whole video, from the cache.
 
-    def __init__(self, store: Store, stream: str, memory: Memory) -> None:
-        self.store, self.stream, self.memory = store, stream, memory
+    Without `mimicked` there are no features: a joint teacher's branches are nobody's example.
+    """
 
-    def __call__(self, video: str) -> tuple[Tensor, Predictions]:
-        arrays = self.memory.keep((self.stream, video), lambda: self.store.arrays(video, self.stream))
+    def __init__(self, store: Store, stream: str, memory: Memory, mimicked: bool) -> None:
+        self.store, self.stream, self.memory, self.mimicked = store, stream, memory, mimicked
+
+    def __call__(self, video: str) -> Answer:
+        key = (str(self.store.path), self.stream, video)
+        arrays = self.memory.keep(key, lambda: self.store.arrays(video, self.stream))
         predictions = {
             name.removeprefix("prediction."): torch.from_numpy(array)
             for name, array in arrays.items()
             if name.startswith("prediction.")
         }
-        return torch.from_numpy(arrays["branch"]), predictions
+        return torch.from_numpy(arrays["branch"]) if self.mimicked else None, predictions
+
+
+def motion_branch(branches: Sequence[str]) -> int | None:
+    """Which branch of a teacher a student can mimic: the only one, or the only one that does not read plain RGB."""
+    motion = [place for place, stream in enumerate(branches) if stream != "rgb"]
+    if len(branches) == 1:
+        return 0
+    return motion[0] if len(motion) == 1 else None
 
 
 def cache_teacher(
@@ -49,76 +62,84 @@ def cache_teacher(
     detector: Detector,
     store: Store,
     videos: Sequence[str],
-    folder: Path,
+    cache: Path,
     memory: Memory,
     device: torch.device,
+    role: str = "motion",
 ) -> CachedTeacher:
-    """Run the teacher on the videos that have no cached answer yet. `path` is its detector.pt, `folder` the run's."""
-    [cue] = detector.config.branches
+    """Run a teacher on the videos without a cached answer. `path` is its detector.pt, `cache` from `cache_of`."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     stream = f"teacher-{digest[:16]}"
-    target = cache_of(store, folder)
-    wanted = {
-        video: fingerprint(
-            {"teacher": digest, "layout": LAYOUT, "features": store.attributes(video, cue)["fingerprint"]}
-        )
-        for video in videos
-    }
-    missing = [video for video in videos if not is_done(target, video, stream, wanted[video])]
+    wanted = {video: answer_id(digest, store, video, detector.cues) for video in videos}
+    missing = [video for video in videos if not is_done(cache, video, stream, wanted[video])]
     detector = detector.to(device).eval().requires_grad_(False)
-    for video in tqdm(missing, desc="teacher", unit="video", mininterval=1.0, disable=not missing):
-        arrays = answer(detector, read_steps(store, video, cue, detector.config.resize), device)
-        write_part(target, Part(video, stream, arrays, {"fingerprint": wanted[video], "teacher": str(path)}))
+    for video in tqdm(missing, desc=f"{role} teacher", unit="video", mininterval=1.0, disable=not missing):
+        read = {cue: read_steps(store, video, cue, detector.config.resize) for cue in detector.cues}
+        arrays = answer(detector, read, device)
+        write_part(cache, Part(video, stream, arrays, {"fingerprint": wanted[video], "teacher": str(path)}))
     if missing:
-        build_index(target)
-    return CachedTeacher(features.open(target), stream, memory)
+        build_index(cache)
+    mimicked = role == "motion" and motion_branch(detector.config.branches) is not None
+    return CachedTeacher(features.open(cache), stream, memory, mimicked)
+
+
+def answer_id(digest: str, store: Store, video: str, cues: Sequence[str]) -> str:
+    """Changes with the teacher's file and with the features it is shown."""
+    shown = [store.attributes(video, cue)["fingerprint"] for cue in cues]
+    return fingerprint({"teacher": digest, "layout": LAYOUT, "features": shown})
 
 
 @torch.no_grad()
-def answer(detector: Detector, x: np.ndarray, device: torch.device) -> dict[str, np.ndarray]:
-    """Branch features, rounded to float16 (a thousandth of their size), and predictions for a video's (T, D_in)."""
-    [cue] = detector.config.branches
-    mask = torch.ones(1, len(x), dtype=torch.bool, device=device)
-    cues = {cue: torch.from_numpy(x.astype(np.float32)).T[None].to(device)}  # (1, D_in, T)
-    [branch] = detector.branch_features(cues, mask)
-    predictions = detector.predict_from([branch], mask)
+def answer(detector: Detector, read: Mapping[str, np.ndarray], device: torch.device) -> dict[str, np.ndarray]:
+    """Predictions for a video's features (T, D_in) by stream, and those of the motion branch where there is one.
+
+    These are rounded to float16 (a thousandth of their size).
+    """
+    cues = {cue: torch.from_numpy(x.astype(np.float32)).T[None].to(device) for cue, x in read.items()}  # (1, D_in, T)
+    mask = torch.ones(1, len(read[detector.cues[0]]), dtype=torch.bool, device=device)
+    branches: list[Tensor] = detector.branch_features(cues, mask)
+    predictions = detector.predict_from(branches, mask)
     arrays = {f"prediction.{name}": value.cpu().numpy() for name, value in predictions.items()}
-    return {"branch": branch[0].cpu().numpy().astype(np.float16), **arrays}
+    which = motion_branch(detector.config.branches)
+    return arrays if which is None else {"branch": branches[which][0].cpu().numpy().astype(np.float16), **arrays}
 
 
-def cache_of(store: Store, folder: Path) -> Path:
+def cache_of(store: Store, folder: Path, name: str = "teacher") -> Path:
     """The store itself where it is an index that can be added to, else a store of the run's own."""
     path = Path(store.path)
     if path.is_file() and path.with_suffix(".parts").is_dir() and os.access(path.parent, os.W_OK):
         return path
-    return folder / "teacher.h5"
+    return folder / f"{name}.h5"
 
 
-def check_teacher(path: Path, teacher: DetectorConfig, student: DetectorConfig, store: Store) -> None:
-    """Refuse a teacher that the student cannot be held to, with the command that makes one it can."""
-    cue = teacher.branches[-1]
+def check_teacher(
+    path: Path, teacher: DetectorConfig, student: DetectorConfig, store: Store, role: str = "motion"
+) -> None:
+    """Refuse a teacher that the student cannot be compared with, with the command that makes one it can."""
+    cues = tuple(dict.fromkeys(teacher.branches))
     remedy = (
-        f"Train one: python -m train.run --method supervised --cues {cue} --head {student.head} ... --out runs/{cue}"
+        f"Train one: python -m train.run --method supervised --cues {','.join(cues)} --head {student.head} ... "
+        f"--out runs/{'-'.join(cues)}"
     )
-    if len(teacher.branches) > 1:
-        raise TrainingError(f"{path}: watches {' and '.join(teacher.branches)}; a teacher watches one cue. {remedy}")
+    mimicked = role == "motion" and motion_branch(teacher.branches) is not None
     for what, theirs, ours in (
         ("classes", tuple(teacher.classes), tuple(student.classes)),
         ("head", teacher.head, student.head),
         ("settings of the head", *only_differing(teacher.head_config, student.head_config)),
         ("resize", teacher.resize, student.resize),
-        ("width", teacher.width, student.width),
+        ("width", teacher.width if mimicked else student.width, student.width),
     ):
         if theirs != ours:
             raise TrainingError(
                 f"{path}: teacher and student differ in {what}: {theirs} and {ours}. They must agree to be compared "
                 f"step by step: give the student the teacher's settings, or the teacher the student's. {remedy}"
             )
-    expected, found = teacher.feature_ids.get(cue), store.feature_id(cue)
-    if expected and found and expected != found:
-        raise TrainingError(
-            f"{path}: learned from {cue} features {expected}, the store holds {found}, made otherwise. {remedy}"
-        )
+    for cue in cues:
+        expected, found = teacher.feature_ids.get(cue), store.feature_id(cue)
+        if expected and found and expected != found:
+            raise TrainingError(
+                f"{path}: learned from {cue} features {expected}, the store holds {found}, made otherwise. {remedy}"
+            )
 
 
 def only_differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from detect.heads.base import Targets
+from detect.heads.base import Predictions, Targets
 from detect.inference import resize_steps
 from evaluate.annotations import Annotations, VideoTruth
 from features.store import Store
@@ -24,6 +24,19 @@ class Video:
     num_steps: int
     targets: Targets
     slack: float  # steps an action may stand over the end of a sample: half a clip is seen beyond its centre
+
+
+Answer = tuple[Tensor | None, Predictions]  # of a teacher: branch features (D, T), predictions (B = 1) of a video
+Teacher = Callable[[str], Answer]  # by the name of the video
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Videos of one store that are learnt from alike: all with their labels, or all without."""
+
+    store: Store
+    videos: list[Video]
+    teachers: Mapping[str, Teacher] = field(default_factory=dict)  # by role
 
 
 def videos_of(store: Store, truth: Annotations, cues: Sequence[str], resize: int | None = None) -> list[Video]:
@@ -69,12 +82,10 @@ def outside(store: Store, truth: Annotations, videos: Sequence[Video]) -> str:
     return f"{store.path}: {many} (first: {name}, {start:g} to {end:g} s)"
 
 
-def channel_statistics(
-    store: Store, videos: Sequence[Video], cue: str, resize: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (D_in,) of a cue's channels over all steps of the videos."""
+def channel_statistics(pools: Sequence[Pool], cue: str, resize: int | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (D_in,) of a stream's channels over all steps of all videos, labelled or not."""
     count, total, squares = 0, np.zeros(1), np.zeros(1)
-    for video in videos:
+    for store, video in ((pool.store, video) for pool in pools for video in pool.videos):
         features = read_steps(store, video.name, cue, resize).astype(np.float64)
         count, total, squares = count + len(features), total + features.sum(0), squares + (features**2).sum(0)
     mean = total / count

@@ -141,8 +141,10 @@ def test_videos_resized_to_one_length_are_taught_on_the_resized_grid(world: Tiny
     _, samples = assemble(config, open_material(config.data), world.runs / "again")
     [batch] = samples.batches(0)
     assert batch.mask.shape == (8, 32) and batch.mask.all()
-    assert batch.teacher is not None and batch.teacher.features.shape[2] == 32
+    taught = batch.teachers["motion"].features
+    assert taught is not None and taught.shape[2] == 32
     for row, targets in enumerate(batch.targets):
+        assert targets is not None
         for start, end in targets.segments.round().int().tolist():
             assert batch.cues["rgb"][row, 0, start + 1 : end].mean() > 1.2  # the axis of every action
 

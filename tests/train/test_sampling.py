@@ -1,17 +1,21 @@
 """Samples: where they are cut, which actions they still hold, how they become a batch."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
-from conftest import TinyWorld
+from conftest import TinyWorld, write_features
 
 import features
 from detect.detector import Detector, DetectorConfig
 from detect.heads.base import Targets
 from evaluate.annotations import read_annotations
+from features.store import build_index
 from train.config import Sampling
 from train.dataset import Samples, clip_targets, draw_crop
 from train.memory import Memory
-from train.videos import Video, channel_statistics, videos_of
+from train.videos import Pool, Video, channel_statistics, videos_of
 
 DETECTOR = Detector(
     DetectorConfig(
@@ -31,9 +35,10 @@ def targets(*rows: tuple[float, float, int]) -> Targets:
     )
 
 
-def samples_of(world: TinyWorld, sampling: Sampling, seed: int = 0) -> Samples:
+def samples_of(world: TinyWorld, sampling: Sampling, seed: int = 0, unlabelled: Pool | None = None) -> Samples:
     store, truth = features.open(world.features), read_annotations(world.annotations).subset("Training")
-    return Samples(store, videos_of(store, truth, ["rgb"]), ["rgb", "flow"], sampling, seed, DETECTOR, Memory(2**20))
+    pool = Pool(store, videos_of(store, truth, ["rgb"]))
+    return Samples(pool, unlabelled, ["rgb", "flow"], sampling, seed, DETECTOR, Memory(2**20))
 
 
 def test_an_action_is_kept_with_half_of_it_inside_and_cut_at_the_end_of_the_sample() -> None:
@@ -71,9 +76,9 @@ def test_a_short_video_gives_samples_of_nine_tenths_of_it_and_more() -> None:
 
 def test_a_video_without_actions_is_a_sample_of_background(world: TinyWorld) -> None:
     samples = samples_of(world, Sampling(batch_size=2))
-    samples.videos[0] = Video(samples.videos[0].name, samples.videos[0].num_steps, targets(), 2.0)
+    samples.labelled.videos[0] = Video("v00", samples.labelled.videos[0].num_steps, targets(), 2.0)
     sample = samples[0, 0]
-    assert len(sample.targets.labels) == 0
+    assert sample.targets is not None and len(sample.targets.labels) == 0
     predictions = HEAD(torch.zeros(1, 16, 16), torch.ones(1, 16, dtype=torch.bool))
     losses = HEAD.loss(predictions, HEAD.assign(predictions, [sample.targets]), 1.0)
     assert all(torch.isfinite(value) for value in losses.values())
@@ -100,7 +105,8 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(world: TinyWorld) -> Non
     resumed = next(samples_of(world, Sampling(batch_size=4), 3).batches(2, first=1))  # in the middle of the epoch
     for batch in (early, resumed):
         assert batch.videos == late.videos and torch.equal(batch.cues["rgb"], late.cues["rgb"])
-        assert all(torch.equal(a.segments, b.segments) for a, b in zip(batch.targets, late.targets, strict=True))
+        pairs = zip(batch.targets, late.targets, strict=True)
+        assert all(a and b and torch.equal(a.segments, b.segments) for a, b in pairs)
     assert list(other.batches(2))[-1].videos != late.videos
 
 
@@ -136,10 +142,73 @@ def test_actions_lie_on_the_grid_where_they_were_put(world: TinyWorld) -> None:
 
 def test_statistics_are_those_of_all_steps_of_the_training_videos(world: TinyWorld) -> None:
     store, truth = features.open(world.features), read_annotations(world.annotations).subset("Training")
-    mean, deviation = channel_statistics(store, videos_of(store, truth, ["flow"]), "flow")
+    mean, deviation = channel_statistics([Pool(store, videos_of(store, truth, ["flow"]))], "flow")
     stacked = np.concatenate([store.read(video, "flow") for video in truth.videos]).astype(np.float64)
     assert torch.allclose(mean, torch.from_numpy(stacked.mean(0)).float(), atol=1e-5)
     assert torch.allclose(deviation, torch.from_numpy(stacked.std(0)).float(), atol=1e-5)
+
+
+def without_labels(world: TinyWorld, count: int) -> Pool:
+    """The first videos of the world once more, as videos that nobody has labelled."""
+    store = features.open(world.features)
+    return Pool(store, [Video(name, store.grid(name).num_steps, targets(), 0.0) for name in store.videos[:count]])
+
+
+def test_a_batch_holds_as_many_videos_without_labels_as_with_and_knows_which(world: TinyWorld) -> None:
+    for sampling, expected in (
+        (Sampling(batch_size=4), 4),
+        (Sampling(batch_size=4, unlabelled_batch_size=1), 1),
+        (Sampling(batch_size=2, unlabelled_batch_size=7), 7),  # more than there are: some come twice, cut anew
+    ):
+        batch = next(samples_of(world, sampling, unlabelled=without_labels(world, 5)).batches(0))
+        assert batch.labelled.tolist() == [True] * sampling.batch_size + [False] * expected
+        assert [t is None for t in batch.targets] == [not known for known in batch.labelled.tolist()]
+        assert batch.mask.shape[0] == len(batch.videos) == sampling.batch_size + expected
+        assert batch.mask.any(dim=1).all()
+
+
+def test_videos_without_labels_change_nothing_about_the_samples_of_those_with(world: TinyWorld) -> None:
+    alone = [b for e in range(2) for b in samples_of(world, Sampling(batch_size=4)).batches(e)]
+    mixed_samples = samples_of(world, Sampling(batch_size=4), unlabelled=without_labels(world, 5))
+    mixed = [b for e in range(2) for b in mixed_samples.batches(e)]
+    assert [b.videos for b in alone] == [b.videos[:4] for b in mixed]
+    for one, other in zip(alone, mixed, strict=True):
+        steps = int(one.mask.sum(1).max())
+        assert torch.equal(one.cues["rgb"][:, :, :steps], other.cues["rgb"][:4, :, :steps])
+
+
+def test_videos_without_labels_take_turns_in_an_order_that_goes_on_through_the_epochs(world: TinyWorld) -> None:
+    samples = samples_of(world, Sampling(batch_size=4, unlabelled_batch_size=2), unlabelled=without_labels(world, 5))
+    drawn = [video for epoch in range(5) for batch in samples.batches(epoch) for video in batch.videos[4:]]
+    passes = [drawn[n : n + 5] for n in range(0, 20, 5)]
+    assert all(sorted(one) == ["v00", "v01", "v02", "v03", "v04"] for one in passes)
+    assert len({tuple(one) for one in passes}) > 1
+
+
+def test_a_batch_with_videos_without_labels_depends_on_seed_epoch_and_place_alone(world: TinyWorld) -> None:
+    made = [samples_of(world, Sampling(batch_size=2, workers=w), 3, without_labels(world, 5)) for w in (0, 0, 1)]
+    late = [batch for epoch in range(3) for batch in made[0].batches(epoch)][-1]
+    for samples in made[1:]:
+        resumed = next(iter(samples.batches(2, first=3)))
+        assert resumed.videos == late.videos and torch.equal(resumed.cues["rgb"], late.cues["rgb"])
+
+
+def test_two_stores_may_name_their_videos_alike(world: TinyWorld, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    store = features.open(world.features)
+    for video in ("v00", "v01"):
+        for cue in ("rgb", "flow"):
+            write_features(other, video, cue, store.read(video, cue) + 100)
+    build_index(other)
+    opened = features.open(other)
+    pool = Pool(opened, [Video(name, opened.grid(name).num_steps, targets(), 0.0) for name in opened.videos])
+    samples = samples_of(world, Sampling(batch_size=8, unlabelled_batch_size=2), unlabelled=pool)
+    for epoch in range(2):
+        [batch] = samples.batches(epoch)
+        assert batch.cues["rgb"][:8].max() < 50 < batch.cues["rgb"][8:, :, 0].min()
+    mean, _ = channel_statistics([samples.labelled, pool], "rgb")
+    steps = [sum(video.num_steps for video in p.videos) for p in (samples.labelled, pool)]
+    assert float(mean.mean()) == pytest.approx(100 * steps[1] / sum(steps), abs=1.0)
 
 
 def test_what_memory_has_no_room_for_is_read_again() -> None:

@@ -87,7 +87,8 @@ def test_a_training_sample_sees_the_part_of_the_teacher_that_belongs_to_its_step
     _, samples = assemble(config, open_material(config.data), taught.runs / "again")
     for epoch in range(4):
         for batch in samples.batches(epoch):
-            assert batch.teacher is not None
+            view = batch.teachers["motion"]
+            assert view.features is not None
             for row, video in enumerate(batch.videos):
                 steps = int(batch.mask[row].sum())
                 x = torch.from_numpy(store.read(video, "flow").astype(np.float32)).T[None]
@@ -97,9 +98,9 @@ def test_a_training_sample_sees_the_part_of_the_teacher_that_belongs_to_its_step
                 rgb = batch.cues["rgb"][row, :, :steps]
                 [start] = [s for s in range(0, x.shape[2] - steps + 1) if torch.equal(whole[:, s : s + steps], rgb)]
                 expected = branch[0, :, start : start + steps]
-                assert torch.allclose(batch.teacher.features[row, :, :steps], expected, atol=2e-3)
-                assert (batch.teacher.features[row, :, steps:] == 0).all()
-            assert batch.teacher.predictions["valid"].shape[0] == len(batch.videos)
+                assert torch.allclose(view.features[row, :, :steps], expected, atol=2e-3)
+                assert (view.features[row, :, steps:] == 0).all()
+            assert view.predictions["valid"].shape[0] == len(batch.videos)
 
 
 def test_the_teacher_receives_no_gradient_and_detector_pt_holds_no_teacher_and_no_branch_head(
@@ -190,10 +191,3 @@ def test_a_teacher_of_other_classes_is_refused(taught: TinyWorld, capsys: pytest
     taught.annotations.write_text(json.dumps(json.loads(text)))
     assert distil(taught) == 2
     assert "differ in classes: ('left', 'right') and ('right', 'up')" in capsys.readouterr().err
-
-
-def test_a_two_stream_detector_is_no_motion_teacher(taught: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(taught.arguments("--cues", "rgb,flow", "--epochs", "1", out="two")) == 0
-    teacher = str(taught.runs / "two/detector.pt")
-    assert main(taught.arguments("--method", "direct", "--teacher", teacher)) == 2
-    assert "a teacher watches one cue" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from detect.detector import Detector
 from train.dataset import Batch
 from train.distill import atomic_contrast, boundary_saliency, contextual_relation
-from train.methods.base import Method, Normaliser, assign, rgb_alone, under
+from train.methods.base import Method, Normaliser, assign, rgb_alone, taught_by_joint_teacher, under
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class AugmentedRGBOptions:
     relation_weight: float = 10.0  # correlations differ by a few hundredths
     boundary_weight: float = 0.5
     temperature: float = 0.1  # of the contrast between steps
+    joint_weight: float = 1.0  # of a joint teacher's predictions, where there is one
 
 
 class AugmentedRGB(Method):
@@ -35,6 +36,7 @@ class AugmentedRGB(Method):
 
     Options: ClassVar[type] = AugmentedRGBOptions
     needs_teacher: ClassVar[bool] = True
+    needs_teacher_features: ClassVar[bool] = True
 
     def __init__(self, detector: Detector, options: AugmentedRGBOptions, normaliser: Normaliser) -> None:
         super().__init__(detector, options, normaliser)
@@ -48,13 +50,17 @@ class AugmentedRGB(Method):
         head = self.detector.head
         [features] = self.detector.branch_features(batch.cues, batch.mask)
         joint = self.detector.predict_from([features], batch.mask)
-        assignment, positives = assign(head, joint, batch.targets)
-        losses = head.loss(joint, assignment, self.normaliser.update(positives))
-        return {**under("joint", losses), **under("distill", self.held_to_teacher(features, batch))}
+        known, assignment, positives = assign(head, joint, batch)
+        losses = head.loss(known, assignment, self.normaliser.update(positives))
+        return {
+            **under("joint", losses),
+            **under("distill", self.taught_by_teacher(features, batch)),
+            **taught_by_joint_teacher(head, joint, batch, self.options.joint_weight),
+        }
 
-    def held_to_teacher(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        assert batch.teacher is not None
-        options, teacher, mask = self.options, batch.teacher.features, batch.mask
+    def taught_by_teacher(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        options, teacher, mask = self.options, batch.teachers["motion"].features, batch.mask
+        assert teacher is not None
         mapped = self.adapter(features.transpose(1, 2)).transpose(1, 2) * mask[:, None]
         terms: dict[str, Tensor] = {}
         if options.atomic_weight > 0:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from detect.detector import Detector
-from detect.heads.base import Assignment, Head, Predictions, Targets
+from detect.heads.base import Assignment, Head, Predictions
 from train.config import TrainingError
 from train.dataset import Batch
 
@@ -36,14 +36,16 @@ class Normaliser(nn.Module):
 
 
 class Method(nn.Module, ABC):
-    """Owns the student; `losses` is all that the loop knows of it.
+    """Owns the student; its losses are all that the loop knows of it.
 
     A member says what its branches read (`branches`) and whether it needs a teacher; its `Options` dataclass, beside
     it, holds what may be varied. Whatever it owns besides `detector` is for training alone and is not deployed.
     """
 
     Options: ClassVar[type]
-    needs_teacher: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = False  # a motion teacher; only with one may there be a joint teacher, or videos
+    # without labels
+    needs_teacher_features: ClassVar[bool] = False  # its predictions alone would teach nothing
 
     def __init__(self, detector: Detector, options: Any, normaliser: Normaliser) -> None:
         super().__init__()
@@ -54,16 +56,42 @@ class Method(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def branches(cls, cues: Sequence[str]) -> tuple[str, ...]:
-        """The cue that each branch of the student reads; `cues` is what the run asked for."""
+        """The stream that each branch of the student reads; `cues` is what the run asked for."""
+
+    @classmethod
+    def usual_cues(cls, streams: Collection[str]) -> tuple[str, ...]:
+        """What a run reads that was not told, from a store that holds these streams."""
+        return ("rgb",)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses: what the loop calls, so that wrappers such as DistributedDataParallel see it."""
+        return self.losses(batch)
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted terms under path names such as "joint/class"; the loop adds them up. Called once per step."""
 
 
-def assign(head: Head, predictions: Predictions, targets: Sequence[Targets]) -> tuple[Assignment, int]:
+def assign(head: Head, predictions: Predictions, batch: Batch) -> tuple[Predictions, Assignment, int]:
+    """What ground truth says of a batch's predictions: those of the labelled rows, their assignment, its positives.
+
+    Rows without labels are taken out before the head sees any target: as background they would be taught falsely.
+    """
+    rows = batch.labelled.nonzero()[:, 0]
+    targets = [t for t, known in zip(batch.targets, batch.labelled.tolist(), strict=True) if known and t is not None]
+    if len(targets) != len(rows):
+        raise ValueError("a row of the batch is marked as labelled and has no targets")
+    if len(targets) < len(batch.targets):
+        predictions = {name: value[rows] for name, value in predictions.items()}
     assignment = head.assign(predictions, targets)
-    return assignment, head.num_positives(assignment)
+    return predictions, assignment, head.num_positives(assignment)
+
+
+def taught_by_joint_teacher(head: Head, joint: Predictions, batch: Batch, weight: float) -> dict[str, Tensor]:
+    """The deployed detector's predictions against those of the joint teacher, on all rows; nothing without one."""
+    if "joint" not in batch.teachers or weight == 0:
+        return {}
+    return under("distill_joint", head.distill(joint, batch.teachers["joint"].predictions), weight)
 
 
 def under(path: str, losses: dict[str, Tensor], weight: float = 1.0) -> dict[str, Tensor]:
@@ -71,11 +99,21 @@ def under(path: str, losses: dict[str, Tensor], weight: float = 1.0) -> dict[str
     return {f"{path}/{name}": weight * value for name, value in losses.items()}
 
 
-def rgb_alone(cues: Sequence[str], branches: int) -> tuple[str, ...]:
-    """The branches of a student that reads RGB and nothing else, as every distilling method's does."""
-    if set(cues) != {"rgb"}:
-        raise TrainingError(f"--cues {','.join(cues)}: this method reads rgb alone. What its teacher watches is --cue")
-    return ("rgb",) * branches
+def is_rgb(stream: str) -> bool:
+    """Whether a stream's name says that it is computed from RGB frames: "rgb", "rgb_motion", ..."""
+    return stream.startswith("rgb")
+
+
+def rgb_alone(cues: Sequence[str], most: int) -> tuple[str, ...]:
+    """`cues` of a student that reads at most so many streams, all made from RGB, as every distilling method's does."""
+    if not all(map(is_rgb, cues)):
+        raise TrainingError(
+            f"--cues {','.join(cues)}: this method reads rgb alone, streams such as rgb or rgb_motion. "
+            f"What its teacher watches is --cue"
+        )
+    if not 1 <= len(cues) <= most:
+        raise TrainingError(f"--cues {','.join(cues)}: this method reads at most {most} stream{'s' * (most > 1)}")
+    return tuple(cues)
 
 
 def split(predictions: Predictions, parts: int) -> list[Predictions]:

@@ -1,8 +1,8 @@
-"""Decomposed cross-modal distillation: two branches from RGB, one taught by ground truth, one by the motion teacher."""
+"""Decomposed cross-modal distillation: two branches from RGB, ground truth teaches one, a motion teacher the other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +12,9 @@ from torch import Tensor
 from detect.detector import Detector
 from detect.losses import masked_mse
 from train.dataset import Batch
-from train.methods.base import Method, Normaliser, assign, rgb_alone, split, under
+from train.methods.base import Method, Normaliser, assign, rgb_alone, split, taught_by_joint_teacher, under
+
+MOTION_STREAM = "rgb_motion"  # features of a motion student: an RGB network taught to see what a motion network sees
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class DecomposedOptions:
     appearance_weight: float = 1.0  # of ground truth on the appearance branch
     shared_head: bool = True  # one head judges both branches, so that their difference must lie in their features
     motion_ground_truth: bool = False  # ground truth on the motion branch as well; the paper keeps it from there
+    joint_weight: float = 1.0  # of a joint teacher's predictions, where there is one
     detach: bool = False  # keep the joint loss out of the motion branch; costs 2-3 points of mAP
 
 
 class Decomposed(Method):
-    """loss = joint(fuse(appearance, motion)) + branch(appearance)  against ground truth
-           + mimic(motion, teacher) + distill(branch(motion), teacher)  against the frozen teacher.
+    """loss = joint(fuse(appearance, motion)) + branch(appearance)  against ground truth, on labelled rows
+           + mimic(motion, teacher) + distill(branch(motion), teacher)  against the frozen motion teacher
+          (+ distill(joint(fuse(appearance, motion)), joint teacher)  where there is one, ours).
 
     The branch head sees both branches and is dropped after training. Ground truth does not reach the motion branch
     through it; through the fusion the joint loss does.
@@ -48,19 +52,27 @@ class Decomposed(Method):
 
     @classmethod
     def branches(cls, cues: Sequence[str]) -> tuple[str, ...]:
-        return rgb_alone(cues, 2)
+        """One stream for both branches, or the appearance branch's and the motion branch's."""
+        streams = rgb_alone(cues, 2)
+        return streams if len(streams) == 2 else streams * 2
+
+    @classmethod
+    def usual_cues(cls, streams: Collection[str]) -> tuple[str, ...]:
+        """A motion student's features for the motion branch where there are some: frozen RGB features lost motion."""
+        return ("rgb", MOTION_STREAM) if MOTION_STREAM in streams else ("rgb",)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         appearance, motion = self.detector.branch_features(batch.cues, batch.mask)
         fused = motion.detach() if self.options.detach else motion
         joint = self.detector.predict_from([appearance, fused], batch.mask)
-        assignment, positives = assign(self.detector.head, joint, batch.targets)
+        known, assignment, positives = assign(self.detector.head, joint, batch)
         normaliser = self.normaliser.update(positives)
         from_appearance, from_motion = self.judge(appearance, motion, batch.mask)
         return {
-            **under("joint", self.detector.head.loss(joint, assignment, normaliser)),
+            **under("joint", self.detector.head.loss(known, assignment, normaliser)),
             **self.taught_by_truth(from_appearance, from_motion, batch, normaliser),
             **self.taught_by_teacher(motion, from_motion, batch),
+            **taught_by_joint_teacher(self.detector.head, joint, batch, self.options.joint_weight),
         }
 
     def judge(self, appearance: Tensor, motion: Tensor, mask: Tensor) -> list[dict[str, Tensor]]:
@@ -72,23 +84,20 @@ class Decomposed(Method):
     def taught_by_truth(
         self, appearance: dict[str, Tensor], motion: dict[str, Tensor], batch: Batch, normaliser: float
     ) -> dict[str, Tensor]:
-        assignment, _ = assign(self.branch_head, appearance, batch.targets)
+        known, assignment, _ = assign(self.branch_head, appearance, batch)
         weight = self.options.appearance_weight
-        losses = under("appearance", self.branch_head.loss(appearance, assignment, normaliser), weight)
+        losses = under("appearance", self.branch_head.loss(known, assignment, normaliser), weight)
         if self.options.motion_ground_truth:
-            assignment, _ = assign(self.motion_head, motion, batch.targets)
-            losses |= under("motion", self.motion_head.loss(motion, assignment, normaliser), weight)
+            known, assignment, _ = assign(self.motion_head, motion, batch)
+            losses |= under("motion", self.motion_head.loss(known, assignment, normaliser), weight)
         return losses
 
     def taught_by_teacher(self, features: Tensor, predictions: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        assert batch.teacher is not None
-        options = self.options
+        options, teacher = self.options, batch.teachers["motion"]
         losses = {}
-        if options.feature_weight > 0:
-            losses["distill/feature"] = options.feature_weight * masked_mse(
-                features, batch.teacher.features, batch.mask
-            )
+        if options.feature_weight > 0 and teacher.features is not None:
+            losses["distill/feature"] = options.feature_weight * masked_mse(features, teacher.features, batch.mask)
         if options.prediction_weight > 0:
-            terms = self.motion_head.distill(predictions, batch.teacher.predictions)
+            terms = self.motion_head.distill(predictions, teacher.predictions)
             losses |= under("distill", terms, options.prediction_weight)
         return losses

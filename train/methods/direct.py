@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detect.losses import masked_mse
 from train.dataset import Batch
-from train.methods.base import Method, assign, rgb_alone, under
+from train.methods.base import Method, assign, rgb_alone, taught_by_joint_teacher, under
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,11 @@ class DirectOptions:
 
     feature_weight: float = 1.0  # more hurts: what the teacher cannot see, this branch must forget
     prediction_weight: float = 1.0
+    joint_weight: float = 1.0  # of a joint teacher's predictions, where there is one
 
 
 class Direct(Method):
-    """loss = joint(x) + distillation of the same features x and the same predictions.
+    """loss = joint(x) + distillation of the same features x and the same predictions (+ those of a joint teacher).
 
     Source: the MARS-like baseline of Lee et al., CVPR 2023 (Crasto et al., CVPR 2019, with predictions as well).
     """
@@ -35,16 +36,13 @@ class Direct(Method):
         return rgb_alone(cues, 1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        assert batch.teacher is not None
-        head, options = self.detector.head, self.options
+        head, options, teacher = self.detector.head, self.options, batch.teachers["motion"]
         [features] = self.detector.branch_features(batch.cues, batch.mask)
         joint = self.detector.predict_from([features], batch.mask)
-        assignment, positives = assign(head, joint, batch.targets)
-        losses = under("joint", head.loss(joint, assignment, self.normaliser.update(positives)))
-        if options.feature_weight > 0:
-            losses["distill/feature"] = options.feature_weight * masked_mse(
-                features, batch.teacher.features, batch.mask
-            )
+        known, assignment, positives = assign(head, joint, batch)
+        losses = under("joint", head.loss(known, assignment, self.normaliser.update(positives)))
+        if options.feature_weight > 0 and teacher.features is not None:
+            losses["distill/feature"] = options.feature_weight * masked_mse(features, teacher.features, batch.mask)
         if options.prediction_weight > 0:
-            losses |= under("distill", head.distill(joint, batch.teacher.predictions), options.prediction_weight)
-        return losses
+            losses |= under("distill", head.distill(joint, teacher.predictions), options.prediction_weight)
+        return losses | taught_by_joint_teacher(head, joint, batch, options.joint_weight)

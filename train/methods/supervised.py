@@ -43,15 +43,15 @@ class Supervised(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         features = self.detector.branch_features(batch.cues, batch.mask)
         joint = self.detector.predict_from(features, batch.mask)
-        assignment, positives = assign(self.detector.head, joint, batch.targets)
+        known, assignment, positives = assign(self.detector.head, joint, batch)
         normaliser = self.normaliser.update(positives)
-        losses = under("joint", self.detector.head.loss(joint, assignment, normaliser))
+        losses = under("joint", self.detector.head.loss(known, assignment, normaliser))
         if self.branch_head is not None:
             masks = batch.mask.repeat(len(features), 1)
             alone = split(self.branch_head(torch.cat(features), masks), len(features))
             for name, predictions in zip(self.names, alone, strict=True):
-                assignment, _ = assign(self.branch_head, predictions, batch.targets)
-                terms = self.branch_head.loss(predictions, assignment, normaliser)
+                known, assignment, _ = assign(self.branch_head, predictions, batch)
+                terms = self.branch_head.loss(known, assignment, normaliser)
                 losses |= under(name, terms, self.options.branch_weight)
         return losses
 

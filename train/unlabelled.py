@@ -1,0 +1,99 @@
+"""Which videos a run learns from with their labels, and which without.
+
+Labels are used of the training subset, or of as many of its videos as are asked for. Videos without labels come from a
+store of their own or from a subset of the annotations; what is used with its labels is never among them. A video of the
+training subset without actions is background; a video without labels is not: what happens there is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import features
+from detect.heads.base import Targets
+from evaluate.annotations import Annotations
+from features.store import Store
+from train.config import Data, TrainingError
+from train.videos import Pool, Video
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Videos without labels and the store of their features."""
+
+    store: Store
+    videos: tuple[str, ...]
+    remark: str = ""
+
+
+def labelled_part(truth: Annotations, train_videos: str) -> Annotations:
+    """The first so many videos of the training subset by name, or those that a text file lists; "" is all."""
+    if not train_videos:
+        return truth
+    if train_videos.isdecimal():
+        count = int(train_videos)
+        if not 1 <= count <= len(truth.videos):
+            raise TrainingError(
+                f"--train-videos {count}: expected 1 to {len(truth.videos)}, as many videos as the training subset has"
+            )
+        return truth.only(sorted(truth.videos)[:count])
+    try:
+        names = [line.strip() for line in Path(train_videos).read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise TrainingError(f"--train-videos: {error}. Expected a number, or a file with one video a line") from error
+    chosen = list(dict.fromkeys(name for name in names if name))
+    if unknown := [name for name in chosen if name not in truth.videos]:
+        raise TrainingError(
+            f"{train_videos}: {len(unknown)} of {len(chosen)} videos are not in the training subset, the first is "
+            f"{unknown[0]!r}. Take them off the list, or name their subset with --train-subset"
+        )
+    if not chosen:
+        raise TrainingError(f"{train_videos}: lists no video. Expected one name a line")
+    return truth.only(chosen)
+
+
+def find_unlabelled(data: Data, everything: Annotations, labelled: Annotations, store: Store) -> Unlabelled | None:
+    """The videos without labels that were asked for; None where none were, an error where there are none."""
+    if data.unlabelled:
+        other = features.open(data.unlabelled, fps=data.fps or None, window=data.window, stride=data.stride)
+        same = Path(other.path).resolve() == Path(store.path).resolve()
+        names = [v for v in other.videos if not (same and v in labelled.videos)]
+        where, store = data.unlabelled, other
+        subsets = [everything.videos[v].subset for v in names if v in everything.videos]
+    elif data.unlabelled_subset:
+        names = [v for v in everything.subset(data.unlabelled_subset).videos if v not in labelled.videos]
+        where, subsets = f"subset {data.unlabelled_subset!r}", []
+    else:
+        return None
+    if not names:
+        raise TrainingError(
+            f"{where}: every video there is learnt from with its labels, none is left to learn from without. "
+            f"Name other videos, or fewer with labels (--train-videos)"
+        )
+    remark = f"{len(labelled.videos)} videos with labels, {len(names)} without ({where})"
+    known = {s: subsets.count(s) for s in dict.fromkeys(subsets)}
+    if known:
+        parts = ", ".join(f"{count} of subset {subset!r}" for subset, count in known.items())
+        remark += f"; the annotations know {parts}: scores there are no longer those of unseen videos"
+    return Unlabelled(store, tuple(names), remark)
+
+
+def unlabelled_pool(
+    found: Unlabelled, store: Store, labelled: Sequence[str], cues: Sequence[str], resize: int | None
+) -> Pool:
+    """The videos without labels, checked: all streams there, made as those of the labelled videos of `store`."""
+    found.store.check(found.videos, cues)
+    for cue in cues:
+        here, there = store.row(labelled[0], cue).feature_id, found.store.row(found.videos[0], cue).feature_id
+        if here != there and here and there:
+            raise TrainingError(
+                f"{found.store.path}: {cue} of the unlabelled videos was made as {there}, that of the labelled ones "
+                f"as {here}. Extract both with one backbone, its weights, window and stride"
+            )
+    nothing = Targets(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+    lengths = {video: resize or found.store.row(video, cues[0]).num_steps for video in found.videos}
+    return Pool(found.store, [Video(video, length, nothing, slack=0.0) for video, length in lengths.items()])
