@@ -57,12 +57,12 @@ def features_of(
     return x.astype(np.float16)
 
 
-def write_features(store: Path, video: str, cue: str, x: np.ndarray, **attributes: object) -> None:
+def write_features(store: Path, video: str, stream: str, x: np.ndarray, **attributes: object) -> None:
     times = (np.arange(len(x)) * STRIDE + WINDOW / 2) / FPS
     frames = (len(x) - 1) * STRIDE + WINDOW + 1
     values = {
-        "fingerprint": f"{video}-{cue}",
-        "feature_id": f"id-of-{cue}",
+        "fingerprint": f"{video}-{stream}",
+        "feature_id": f"id-of-{stream}",
         "window": WINDOW,
         "stride": STRIDE,
         "geometry": "none",
@@ -72,7 +72,7 @@ def write_features(store: Path, video: str, cue: str, x: np.ndarray, **attribute
         "video_sha256": video,
         **attributes,
     }
-    write_part(store, Part(video, cue, {"features": x, "t_center": times}, values))
+    write_part(store, Part(video, stream, {"features": x, "t_center": times}, values))
 
 
 def seconds(steps: float) -> float:

@@ -1,64 +1,17 @@
 """Methods: who is taught by whom. Gradients are the witnesses."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from small_methods import batch_of, make, reached, sums
+from torch import nn
 
-from detect.detector import Detector, DetectorConfig
-from detect.fusion import FusionConfig
-from detect.heads.base import Targets
 from train.config import TrainingError
-from train.dataset import Batch, TeacherView
+from train.dataset import TeacherView
 from train.methods import METHODS
-from train.methods.base import Method, Normaliser
-
-STEPS, WIDTH = 32, 16
-
-
-def detector(branches: tuple[str, ...], fusion: str = "gate") -> Detector:
-    config = DetectorConfig(
-        classes=("left", "right"),
-        feature_dims={"rgb": 6, "flow": 5},
-        branches=branches,
-        width=WIDTH,
-        fusion=FusionConfig(kind=fusion),
-        head_config={"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0},
-        normalise=False,
-    )
-    return Detector(config)
-
-
-def make(name: str, cues: tuple[str, ...] = ("rgb",), **options: object) -> Method:
-    torch.manual_seed(0)
-    kind = METHODS[name]
-    return kind(detector(kind.branches(cues)), kind.Options(**options), Normaliser(10.0, 0.9)).train()
-
-
-def batch_of(seed: int = 1) -> Batch:
-    """Two samples, the second of 20 steps; the teacher is a detector that watches flow."""
-    torch.manual_seed(seed)
-    mask = torch.arange(STEPS) < torch.tensor([[STEPS], [20]])
-    cues = {"rgb": torch.randn(2, 6, STEPS) * mask[:, None], "flow": torch.randn(2, 5, STEPS) * mask[:, None]}
-    teacher = detector(("flow",)).eval()
-    with torch.no_grad():
-        [features] = teacher.branch_features(cues, mask)
-        view = TeacherView(features, teacher.predict_from([features], mask))
-    targets = [
-        Targets(torch.tensor([[4.0, 11.0]]), torch.tensor([0])),
-        Targets(torch.tensor([[2.0, 9.0]]), torch.tensor([1])),
-    ]
-    return Batch(("a", "b"), cues, mask, targets, view)
-
-
-def reached(loss: Tensor, module: nn.Module) -> bool:
-    grads = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
-    return any(g is not None and bool(g.abs().sum() > 0) for g in grads)
-
-
-def sums(losses: dict[str, Tensor], *prefixes: str) -> Tensor:
-    return torch.stack([value for name, value in losses.items() if name.startswith(prefixes)]).sum()
+from train.methods.base import assign
 
 
 @pytest.mark.parametrize(
@@ -151,7 +104,7 @@ def test_a_student_equal_to_its_teacher_has_nothing_left_to_learn_from_it() -> N
     with torch.no_grad():
         [features] = method.detector.branch_features(batch.cues, batch.mask)
         same = TeacherView(features, method.detector.predict_from([features], batch.mask))
-        losses = method.losses(Batch(batch.videos, batch.cues, batch.mask, batch.targets, same))
+        losses = method.losses(replace(batch, teachers={"motion": same}))
     for name in ("distill/feature", "distill/class", "distill/offset"):
         assert losses[name].item() == pytest.approx(0.0, abs=1e-5)
 
@@ -161,9 +114,8 @@ def test_the_feature_loss_is_the_mean_square_over_real_steps() -> None:
     batch = batch_of()
     [features] = method.detector.branch_features(batch.cues, batch.mask)
     garbage = torch.where(batch.mask[:, None], features.detach() + 3.0, torch.full_like(features, 1e6))
-    assert batch.teacher is not None
-    view = TeacherView(garbage, batch.teacher.predictions)
-    losses = method.losses(Batch(batch.videos, batch.cues, batch.mask, batch.targets, view))
+    view = TeacherView(garbage, batch.teachers["motion"].predictions)
+    losses = method.losses(replace(batch, teachers={"motion": view}))
     assert losses["distill/feature"].item() == pytest.approx(9.0, rel=1e-5)
 
 
@@ -172,8 +124,7 @@ def test_the_normaliser_moves_once_per_step_by_the_positives_of_the_joint_head()
         method, batch = make(name, cues), batch_of()
         with torch.no_grad():
             predictions = copy.deepcopy(method.detector)(batch.cues, batch.mask)
-            head = method.detector.head
-            positives = head.num_positives(head.assign(predictions, batch.targets))
+            _, _, positives = assign(method.detector.head, predictions, batch)
             method.losses(batch)
         assert positives > 1
         assert float(method.normaliser.mean) == pytest.approx(0.9 * 10 + 0.1 * positives)
@@ -182,8 +133,31 @@ def test_the_normaliser_moves_once_per_step_by_the_positives_of_the_joint_head()
 @pytest.mark.parametrize("name", ["direct", "decomposed", "augmented_rgb"])
 def test_a_distilling_method_reads_rgb_and_nothing_else(name: str) -> None:
     assert set(METHODS[name].branches(("rgb",))) == {"rgb"}
+    assert set(METHODS[name].branches(("rgb_motion",))) == {"rgb_motion"}
     with pytest.raises(TrainingError, match="reads rgb alone"):
         METHODS[name].branches(("rgb", "flow"))
+
+
+@pytest.mark.parametrize("name", ["direct", "augmented_rgb"])
+def test_one_branch_reads_one_stream(name: str) -> None:
+    with pytest.raises(TrainingError, match="reads at most 1 stream"):
+        METHODS[name].branches(("rgb", "rgb_motion"))
+
+
+def test_the_motion_branch_reads_a_motion_students_features_where_the_store_holds_them() -> None:
+    kind = METHODS["decomposed"]
+    assert kind.branches(("rgb", "rgb_motion")) == ("rgb", "rgb_motion")
+    assert kind.usual_cues({"rgb", "rgb_motion", "flow"}) == ("rgb", "rgb_motion")
+    assert kind.usual_cues({"rgb", "flow"}) == ("rgb",)
+    assert METHODS["direct"].usual_cues({"rgb", "rgb_motion"}) == ("rgb",)
+
+
+def test_a_motion_teacher_without_features_teaches_by_its_predictions() -> None:
+    batch = batch_of()
+    view = TeacherView(None, batch.teachers["motion"].predictions)
+    for name in ("direct", "decomposed"):
+        losses = make(name).losses(replace(batch, teachers={"motion": view}))
+        assert {path for path in losses if path.startswith("distill")} == {"distill/class", "distill/offset"}
 
 
 def test_augmented_rgb_is_held_to_the_teacher_by_its_features_and_not_by_its_head() -> None:
@@ -204,29 +178,3 @@ def test_each_branch_of_a_two_stream_detector_is_taught_by_truth_through_its_own
         "joint/class",
         "joint/offset",
     }
-
-
-@pytest.mark.parametrize("name", list(METHODS))
-def test_padding_a_batch_further_changes_no_loss(name: str) -> None:
-    method, batch = make(name).eval(), batch_of()
-    wider = Batch(
-        batch.videos,
-        {cue: nn.functional.pad(x, (0, 8)) for cue, x in batch.cues.items()},
-        nn.functional.pad(batch.mask, (0, 8)),
-        batch.targets,
-        None,
-    )
-    assert batch.teacher is not None
-    predictions = method.detector.head.stack(
-        [{k: v[i : i + 1] for k, v in batch.teacher.predictions.items()} for i in range(2)], STEPS + 8
-    )
-    wider = Batch(
-        wider.videos, wider.cues, wider.mask, wider.targets,
-        TeacherView(nn.functional.pad(batch.teacher.features, (0, 8)), predictions),
-    )  # fmt: skip
-    state = copy.deepcopy(method.state_dict())
-    here = method.losses(batch)
-    method.load_state_dict(state)
-    there = method.losses(wider)
-    for path in here:
-        assert there[path].item() == pytest.approx(here[path].item(), rel=1e-4, abs=1e-5), path

@@ -1,0 +1,71 @@
+"""Every method small, and batches for them: what `test_methods` and `test_every_method` start from."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from detect.detector import Detector, DetectorConfig
+from detect.fusion import FusionConfig
+from detect.heads.base import Targets
+from train.dataset import Batch, TeacherView
+from train.methods import METHODS
+from train.methods.base import Method, Normaliser
+
+STEPS, WIDTH = 32, 16
+OPTIONS = {"actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0}}
+
+
+def detector(branches: tuple[str, ...], fusion: str = "gate", head: str = "actionformer") -> Detector:
+    config = DetectorConfig(
+        classes=("left", "right"),
+        feature_dims={"rgb": 6, "rgb_motion": 4, "flow": 5},
+        branches=branches,
+        width=WIDTH,
+        fusion=FusionConfig(kind=fusion),
+        head=head,
+        head_config=OPTIONS.get(head, {}),
+        normalise=False,
+    )
+    return Detector(config)
+
+
+def make(name: str, cues: tuple[str, ...] = ("rgb",), head: str = "actionformer", **options: object) -> Method:
+    torch.manual_seed(0)
+    kind = METHODS[name]
+    student = detector(kind.branches(cues), head=head)
+    return kind(student, kind.Options(**options), Normaliser(10.0, 0.9)).train()
+
+
+def batch_of(seed: int = 1, head: str = "actionformer") -> Batch:
+    """Two labelled samples, the second of 20 steps; the teacher is a detector that watches flow."""
+    torch.manual_seed(seed)
+    mask = torch.arange(STEPS) < torch.tensor([[STEPS], [20]])
+    channels = {"rgb": 6, "flow": 5, "rgb_motion": 4}
+    cues = {cue: torch.randn(2, d, STEPS) * mask[:, None] for cue, d in channels.items()}
+    teacher = detector(("flow",), head=head).eval()
+    with torch.no_grad():
+        [features] = teacher.branch_features(cues, mask)
+        view = TeacherView(features, teacher.predict_from([features], mask))
+    targets: list[Targets | None] = [
+        Targets(torch.tensor([[4.0, 11.0]]), torch.tensor([0])),
+        Targets(torch.tensor([[2.0, 9.0]]), torch.tensor([1])),
+    ]
+    return Batch(("a", "b"), cues, mask, targets, torch.tensor([True, True]), {"motion": view})
+
+
+def with_joint_teacher(batch: Batch, head: str = "actionformer") -> Batch:
+    """The same with a two-stream teacher for the joint head."""
+    torch.manual_seed(7)
+    teacher = detector(("rgb", "flow"), head=head).eval()
+    with torch.no_grad():
+        return replace(batch, teachers={**batch.teachers, "joint": TeacherView(None, teacher(batch.cues, batch.mask))})
+
+
+def reached(loss: Tensor, module: nn.Module) -> bool:
+    grads = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
+    return any(g is not None and bool(g.abs().sum() > 0) for g in grads)
+
+
+def sums(losses: dict[str, Tensor], *prefixes: str) -> Tensor:
+    return torch.stack([value for name, value in losses.items() if name.startswith(prefixes)]).sum()
