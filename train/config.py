@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -95,7 +96,8 @@ class Optimiser:
 
     epochs: int = 35  # passes over the training videos, the warm-up among them
     warmup_epochs: int = 5  # the learning rate climbs from 0
-    min_steps: int = 0  # where the epochs hold fewer steps, there are more epochs: few videos need their steps too
+    min_steps: int = 0  # where the epochs hold fewer steps, there are more epochs, the warm-up grows in proportion:
+    # few videos need their steps too
     learning_rate: float = 1e-4
     final_learning_rate: float = 1e-8
     weight_decay: float = 0.05  # of convolution and linear weights only
@@ -117,6 +119,11 @@ class Optimiser:
         for name in ("ema", "normaliser_momentum"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise TrainingError(f"optimiser.{name} = {getattr(self, name)}: expected a share in [0, 1)")
+
+    def lengths(self, steps_per_epoch: int) -> tuple[int, int]:
+        """Epochs of a run and those of its warm-up, as many as `min_steps` steps take where `epochs` hold fewer."""
+        epochs = max(self.epochs, math.ceil(self.min_steps / steps_per_epoch))
+        return epochs, round(self.warmup_epochs * epochs / self.epochs)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class Interrupted(Exception):
 def fit(run: Run, samples: Samples, config: Optimiser, out: Path, log: Log, stop: Callable[[Run], bool]) -> None:
     """Train on from where `run` stands, with last.pt after each epoch; `stop` is asked after every step and epoch."""
     per_epoch = samples.steps_per_epoch()
-    steps, warmup = config.epochs * per_epoch, config.warmup_epochs * per_epoch
+    epochs, warmup_epochs = config.lengths(per_epoch)
+    steps, warmup = epochs * per_epoch, warmup_epochs * per_epoch
 
     def rate(step: int) -> float:
         return learning_rate(step, steps, warmup, config.learning_rate, config.final_learning_rate)
@@ -33,7 +34,7 @@ def fit(run: Run, samples: Samples, config: Optimiser, out: Path, log: Log, stop
     device = parameters[0].device
     run.method.train()
     with tqdm(total=steps, initial=run.step, unit="step", desc=out.name, mininterval=1.0) as progress:
-        while run.epoch < config.epochs:
+        while run.epoch < epochs:
             for batch in samples.batches(run.epoch, first=run.position):
                 losses = run.method(batch.to(device))
                 total = torch.stack(list(losses.values())).sum()
@@ -59,7 +60,7 @@ def fit(run: Run, samples: Samples, config: Optimiser, out: Path, log: Log, stop
             progress.set_postfix(loss=f"{means['loss']:.3f}", epoch=run.epoch + 1, refresh=False)
             run.epoch, run.position, run.sums = run.epoch + 1, 0, {}
             checkpoint.save(out / "last.pt", run)
-            if run.epoch < config.epochs and stop(run):
+            if run.epoch < epochs and stop(run):
                 raise Interrupted
     run.deployable(out / "detector.pt")
 

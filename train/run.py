@@ -113,7 +113,8 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
         config = replace(config, model=replace(config.model, head=args.head))
     if args.epochs:
         warmup = round(config.optimiser.warmup_epochs * args.epochs / config.optimiser.epochs)  # its share stays
-        config = replace(config, optimiser=replace(config.optimiser, epochs=args.epochs, warmup_epochs=warmup))
+        changed = replace(config.optimiser, epochs=args.epochs, warmup_epochs=warmup, min_steps=0)  # asked is asked
+        config = replace(config, optimiser=changed)
     return set_values(config, args.set), material
 
 

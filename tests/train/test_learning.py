@@ -157,3 +157,12 @@ def test_published_data_sets_are_known_by_their_classes(shared_data: Path) -> No
         assert automatic(200, 350_000, truth.dataset)[0] == name
     assert automatic(200, 49_999, "thumos14")[0] == "small"
     assert automatic(200, 350_000, None)[0] == "thumos14"
+
+
+def test_a_run_takes_as_many_steps_as_were_asked_for(world: TinyWorld) -> None:
+    """8 videos in batches of 4 are 2 steps an epoch: 2 epochs of them hold 4 of 9 steps, 5 hold 10."""
+    few = ["--epochs", "2", "--set", "sampling.batch_size=4"]
+    assert main(world.arguments(*few, "--set", "optimiser.min_steps=9")) == 0
+    assert [row["step"] for row in read(world.runs / "run/log.csv")] == ["2", "4", "6", "8", "10"]
+    assert main(world.arguments(*few, out="short")) == 0
+    assert len(read(world.runs / "short/log.csv")) == 2

@@ -8,6 +8,7 @@ from torch import nn
 
 from detect.branches import Projection
 from detect.heads import HEADS
+from train.config import Optimiser
 from train.methods.base import Normaliser
 from train.optimiser import Average, learning_rate, parameter_groups
 
@@ -77,3 +78,19 @@ def test_the_normaliser_is_a_running_mean_that_is_saved() -> None:
     restored = Normaliser(100.0, 0.9)
     restored.load_state_dict(normaliser.state_dict())
     assert torch.equal(restored.mean, normaliser.mean)
+
+
+@pytest.mark.parametrize(
+    ("min_steps", "per_epoch", "expected"),
+    [
+        (0, 2, (40, 4)),
+        (80, 2, (40, 4)),  # just what the epochs hold
+        (81, 2, (41, 4)),
+        (500, 2, (250, 25)),
+        (500, 3, (167, 17)),  # 501 steps: no epoch is left half done
+    ],
+)
+def test_where_the_epochs_hold_too_few_steps_there_are_more_of_them(
+    min_steps: int, per_epoch: int, expected: tuple[int, int]
+) -> None:
+    assert Optimiser(epochs=40, warmup_epochs=4, min_steps=min_steps).lengths(per_epoch) == expected
