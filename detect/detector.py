@@ -41,7 +41,7 @@ class DetectorConfig:
 
     classes: tuple[str, ...]  # names, in the order of the head's outputs
     feature_dims: dict[str, int]  # channels of the cached features, by cue
-    branches: tuple[str, ...] = ("rgb",)  # the cue each branch reads; ("rgb", "rgb") when decomposed
+    branches: tuple[str, ...] = ("rgb",)  # the stream each branch reads; decomposed: ("rgb", "rgb_motion")
     width: int = 512  # channels of a branch, and of the head unless head_config says otherwise
     projection_depth: int = 2  # convolutions per branch; ActionFormer's embedding has 2
     dropout: float = 0.0  # of whole input channels; OpenTAD gains with 0.2

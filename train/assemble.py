@@ -211,8 +211,8 @@ def refuse_distillation(config: Config) -> None:
         if given:
             distilling = ", ".join(name for name, kind in METHODS.items() if kind.needs_teacher)
             raise TrainingError(
-                f"{option} {given}: method {config.method} {why}. Leave {option} away, or take a method that distils "
-                f"a teacher: {distilling}"
+                f"{option} {given}: method {config.method} {why}. Leave {option} away (with --config: give "
+                f"{option} ''), or take a method that distils a teacher: {distilling}"
             )
 
 

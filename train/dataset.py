@@ -136,7 +136,8 @@ class Samples(Dataset):
 
     def __getitem__(self, item: tuple[int, int] | tuple[int, int, bool]) -> Sample:
         turn, place, labelled = Draw(*item)
-        pool = self.labelled if labelled or self.unlabelled is None else self.unlabelled
+        pool = self.labelled if labelled else self.unlabelled
+        assert pool is not None
         video = pool.videos[place]
         key = [self.seed, turn, place] if labelled else [self.seed, turn, place, UNLABELLED_CROPS]
         start, stop = draw_crop(video, self.sampling, self.alignment, np.random.default_rng(key))

@@ -294,6 +294,14 @@ def test_what_only_a_distilling_method_could_use_is_refused_by_supervised(
     assert not (taught.runs / "refused/detector.pt").exists()
 
 
+def test_a_distilling_runs_config_can_start_a_supervised_run_as_the_refusal_says(taught: TinyWorld) -> None:
+    assert distil(taught, "--train-videos", "4", "--unlabelled-subset", "Training") == 0
+    again = ["--config", str(taught.runs / "student/config.json"), "--method", "supervised"]
+    assert main([*again, "--out", str(taught.runs / "refused")]) == 2
+    without = ["--teacher", "", "--unlabelled-subset", ""]
+    assert main([*again, *without, "--out", str(taught.runs / "plain")]) == 0
+
+
 def test_videos_without_labels_that_lack_a_stream_or_were_made_otherwise_are_refused(
     taught: TinyWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
