@@ -183,6 +183,8 @@ def load_teachers(config: Config, kind: type[Method]) -> dict[str, Detector]:
             f"To make it:\n  python -m train.run --features {data.features} --annotations {data.annotations} "
             f"--method supervised --cues {cue} --head {config.model.head} --out runs/{cue}"
         )
+    if (data.unlabelled or data.unlabelled_subset) and not config.joint_teacher:
+        print("without --joint-teacher the deployed head hears nothing of videos without labels", file=sys.stderr)
     teachers = {role: Detector.load(path) for role, name in ROLES.items() if (path := getattr(config, name))}
     branches = teachers["motion"].config.branches
     watched = " and ".join(branches)

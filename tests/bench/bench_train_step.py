@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,8 @@ from train.methods.base import Normaliser
 from train.methods.decomposed import Decomposed
 from train.optimiser import make_optimiser
 from train.recipes import small
-from train.teacher import cache_teacher
-from train.videos import Video
+from train.teacher import cache_of, cache_teacher
+from train.videos import Pool, Video
 
 BAR = 1.2
 VIDEOS, STEPS, CHANNELS, BATCH = 16, 75, 1536, 8
@@ -69,14 +70,14 @@ class Straightforward(Decomposed):
 
 
 def straightforward_batch(samples: Samples, store: Store, teacher: Detector, order: list[int]) -> Batch:
-    samples.memory, samples.teacher = Memory(0), None
+    samples.memory, samples.labelled = Memory(0), replace(samples.labelled, teachers={})
     batch = samples.collate([samples[0, i] for i in order])
     flow = torch.stack([torch.from_numpy(store.read(v, "flow").astype(np.float32)).T for v in batch.videos])
     flow = torch.nn.functional.pad(flow, (0, batch.mask.shape[1] - flow.shape[2]))
     with torch.no_grad():
         [branch] = teacher.branch_features({"flow": flow}, batch.mask)
         view = TeacherView(branch, teacher.predict_from([branch], batch.mask))
-    return Batch(batch.videos, batch.cues, batch.mask, batch.targets, view)
+    return replace(batch, teachers={"motion": view})
 
 
 def main() -> int:
@@ -93,10 +94,12 @@ def main() -> int:
         for kind in (Decomposed, Straightforward):
             method = kind(make_detector(("rgb", "rgb")), kind.Options(), Normaliser(50.0, 0.9)).train()
             memory = Memory(2**30)
+            cache = cache_of(store, Path(folder))
             cached = cache_teacher(
-                Path(folder) / "detector.pt", teacher, store, names, Path(folder), memory, torch.device("cpu")
+                Path(folder) / "detector.pt", teacher, store, names, cache, memory, torch.device("cpu")
             )
-            samples = Samples(store, videos, ["rgb"], sampling, 0, method.detector, memory, cached)
+            pool = Pool(store, videos, {"motion": cached})
+            samples = Samples(pool, None, ["rgb"], sampling, 0, method.detector, memory)
             steps[kind.__name__] = make_step(method, samples, store, teacher)
         seconds: dict[str, list[float]] = {name: [] for name in steps}
         generator = np.random.default_rng(0)
@@ -124,7 +127,7 @@ def make_step(method: Decomposed, samples: Samples, store: Store, teacher: Detec
         else:
             batch = samples.collate([samples[0, i] for i in order])
         optimiser.zero_grad()
-        torch.stack(list(method.losses(batch).values())).sum().backward()
+        torch.stack(list(method(batch).values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
 

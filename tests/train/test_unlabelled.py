@@ -77,7 +77,8 @@ def test_a_subset_without_labels_leaves_out_what_is_labelled(
     taught: TinyWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert distil(taught, "--train-videos", "3", "--unlabelled-subset", "training") == 0
-    assert "3 videos with labels, 5 without" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "3 videos with labels, 5 without" in said and "without --joint-teacher the deployed head hears" in said
     assert names(taught, "student") == (["v00", "v01", "v02"], ["v03", "v04", "v05", "v06", "v07"])
 
 
