@@ -14,7 +14,7 @@ from evaluate.annotations import read_annotations
 from train.assemble import assemble, open_material, training_subset
 from train.config import Config, Data
 from train.log import read
-from train.recipes import automatic
+from train.recipes import automatic, small
 from train.run import main
 
 
@@ -86,6 +86,12 @@ def test_the_recipe_follows_the_amount_of_data(tmp_path: Path, capsys: pytest.Ca
     assert main(world.arguments(*big, "--epochs", "1", out="big")) == 0
     config = Config.read(world.runs / "big/config.json")
     assert config.recipe == "thumos14" and config.optimiser.learning_rate == 1e-4 and config.model.normalise
+
+
+@pytest.mark.parametrize(("videos", "epochs", "warmup"), [(8, 500, 50), (40, 100, 10), (140, 40, 4)])
+def test_the_small_recipe_is_chosen_by_steps_and_not_by_epochs(videos: int, epochs: int, warmup: int) -> None:
+    recipe = small()
+    assert recipe.optimiser.lengths(videos // recipe.sampling.batch_size) == (epochs, warmup)
 
 
 @pytest.fixture
