@@ -59,27 +59,48 @@ def labelled_part(truth: Annotations, train_videos: str) -> Annotations:
 def find_unlabelled(data: Data, everything: Annotations, labelled: Annotations, store: Store) -> Unlabelled | None:
     """The videos without labels that were asked for; None where none were, an error where there are none."""
     if data.unlabelled:
-        other = features.open(data.unlabelled, fps=data.fps or None, window=data.window, stride=data.stride)
-        same = Path(other.path).resolve() == Path(store.path).resolve()
-        names = [v for v in other.videos if not (same and v in labelled.videos)]
-        where, store = data.unlabelled, other
-        subsets = [everything.videos[v].subset for v in names if v in everything.videos]
+        where = data.unlabelled
+        source = features.open(where, fps=data.fps or None, window=data.window, stride=data.stride)
+        known = annotated_twins(source, store, everything)
+        videos = tuple(video for video in source.videos if known[video] not in labelled.videos)
     elif data.unlabelled_subset:
-        names = [v for v in everything.subset(data.unlabelled_subset).videos if v not in labelled.videos]
-        where, subsets = f"subset {data.unlabelled_subset!r}", []
+        where, source, known = f"subset {data.unlabelled_subset!r}", store, {}
+        subset = everything.subset(data.unlabelled_subset)
+        videos = tuple(video for video in subset.videos if video not in labelled.videos)
     else:
         return None
-    if not names:
+    if not videos:
         raise TrainingError(
             f"{where}: every video there is learnt from with its labels, none is left to learn from without. "
             f"Name other videos, or fewer with labels (--train-videos)"
         )
-    remark = f"{len(labelled.videos)} videos with labels, {len(names)} without ({where})"
-    known = {s: subsets.count(s) for s in dict.fromkeys(subsets)}
-    if known:
-        parts = ", ".join(f"{count} of subset {subset!r}" for subset, count in known.items())
-        remark += f"; the annotations know {parts}: scores there are no longer those of unseen videos"
-    return Unlabelled(store, tuple(names), remark)
+    remark = f"{len(labelled.videos)} videos with labels, {len(videos)} without ({where})"
+    subsets = [everything.videos[twin].subset for video in videos if (twin := known.get(video))]
+    others = [name for name in dict.fromkeys(subsets) if name not in labelled.subsets]
+    if others:
+        parts = ", ".join(f"{subsets.count(name)} of subset {name!r}" for name in others)
+        remark += f"; among them {parts}: scores there are no longer those of unseen videos"
+    return Unlabelled(source, videos, remark)
+
+
+def annotated_twins(source: Store, store: Store, everything: Annotations) -> dict[str, str | None]:
+    """Which annotated video of `store` each video of `source` is, by the digest of its file; None if it is none.
+
+    Names tell where a store does not know the files. Two data sets may call different videos alike.
+    """
+    files = {video: file_of(store, video) for video in store.videos if video in everything.videos}
+    by_file = {file: video for video, file in files.items() if file}
+    twins: dict[str, str | None] = {}
+    for video in source.videos:
+        file = file_of(source, video)
+        by_name = video if video in everything.videos and not (file and files.get(video)) else None
+        twins[video] = by_file.get(file, by_name)
+    return twins
+
+
+def file_of(store: Store, video: str) -> str:
+    """sha256 of the video file behind the features, "" where the store does not know it."""
+    return next((sha for s in store.streams(video) if (sha := store.row(video, s).video_sha256)), "")
 
 
 def unlabelled_pool(

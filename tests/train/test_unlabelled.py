@@ -114,7 +114,21 @@ def test_the_store_itself_may_hold_the_videos_without_labels_and_test_videos_amo
     assert distil(taught, "--unlabelled", str(taught.features)) == 0
     assert names(taught, "student")[1] == ["v08", "v09"]
     said = capsys.readouterr().err
-    assert "2 of subset 'Test': scores there are no longer those of unseen videos" in said
+    assert "among them 2 of subset 'Test': scores there are no longer those of unseen videos" in said
+
+
+def test_videos_are_told_apart_by_their_files_and_not_by_their_names(
+    taught: TinyWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another store holds a labelled and a test video under other names, and a stranger under a test video's name."""
+    other, store = tmp_path / "other.h5", features.open(taught.features)
+    for video, sha256, like in (("a", "v01", "v01"), ("b", "v08", "v08"), ("v09", "stranger", "v02")):
+        for stream in ("rgb", "rgb_motion", "flow"):
+            write_features(other, video, stream, store.read(like, stream), video_sha256=sha256)
+    build_index(other)
+    assert distil(taught, "--unlabelled", str(other)) == 0
+    assert names(taught, "student")[1] == ["b", "v09"]
+    assert "among them 1 of subset 'Test'" in capsys.readouterr().err
 
 
 def test_labels_of_videos_used_without_labels_are_not_read(taught: TinyWorld) -> None:
