@@ -1,11 +1,13 @@
 """Annotation files as they stand on disk, unjudged: JSON of ActivityNet and of mmaction2, THUMOS'14 text."""
 
-import json
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evaluate.reading import is_number, json_of, shown, text_of
 
 THUMOS_SUBSETS = {"test": "Test", "val": "Validation"}
 MMACTION2_SUBSETS = {"train": "training", "val": "validation", "test": "testing"}  # ActivityNet's names
@@ -29,12 +31,12 @@ class Entry:
 
 
 def json_entries(path: Path) -> list[Entry]:
-    root = _read_json(path)
+    root = json_of(path, AnnotationError)
     database = root.get("database", _of_mmaction2(path, root)) if isinstance(root, dict) else None
     if not isinstance(database, dict):
         raise AnnotationError(
             f"{path}: expected a JSON object with 'database' -> video -> 'subset', 'duration', 'annotations'"
-            + (f"; found the keys {', '.join(map(repr, list(root)[:5]))}" if isinstance(root, dict) else "")
+            + (f"; found the keys {', '.join(map(shown, list(root)[:5]))}" if isinstance(root, dict) else "")
         )
     return [_json_entry(path, video, row) for video, row in database.items()]
 
@@ -55,94 +57,128 @@ def _of_mmaction2(path: Path, root: dict[str, object]) -> dict[str, object] | No
 
 def read_classes(path: Path) -> tuple[str, ...]:
     """A class list: a JSON list of names, a JSON object name -> id, or one name a line."""
-    if path.suffix != ".json":
-        return tuple(line.strip() for line in _text_of(path).splitlines() if line.strip())
-    root = _read_json(path)
-    if isinstance(root, dict) and all(isinstance(number, int) for number in root.values()):
+    if path.suffix.lower() != ".json":
+        names = [line.strip() for line in text_of(path, AnnotationError).splitlines() if line.strip()]
+        return _distinct(names, path)
+    root = json_of(path, AnnotationError)
+    if isinstance(root, dict) and all(type(number) is int for number in root.values()):
         return tuple(sorted(root, key=lambda name: root[name]))
     if isinstance(root, list) and all(isinstance(name, str) for name in root):
-        return tuple(root)
+        return _distinct(root, path)
     raise AnnotationError(f"{path}: expected a JSON list of class names or an object name -> id")
+
+
+def read_class_ids(path: Path) -> dict[str, int]:
+    """The ids of a class list that is a JSON object name -> id, as `read_classes` reads it; none for other lists."""
+    root = json_of(path, AnnotationError) if path.suffix.lower() == ".json" else None
+    if not isinstance(root, dict):
+        return {}
+    owner: dict[int, str] = {}
+    for name, number in root.items():
+        if owner.setdefault(number, name) != name:
+            raise AnnotationError(f"{path}: {owner[number]!r} and {name!r} share the id {shown(number)}")
+    return root
+
+
+def _distinct(names: list[str], path: Path) -> tuple[str, ...]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise AnnotationError(f"{path}: names {shown(name)} twice")
+        seen.add(name)
+    return tuple(names)
 
 
 def read_ambiguous(path: Path) -> dict[str, NDArray[np.float64]]:
     """THUMOS'14's Ambiguous intervals, video -> (n, 2) seconds: text, or JSON video -> [[start, end]]."""
-    found: dict[str, list[list[float]]] = {}
-    if path.suffix == ".txt":
-        for number, line in enumerate(_text_of(path).splitlines(), start=1):
-            video, start, end = _text_line(path, number, line)
-            found.setdefault(video, []).append([start, end])
+    found: dict[str, list[tuple[float, float]]] = {}
+    if path.suffix.lower() == ".txt":
+        for number, line in enumerate(text_of(path, AnnotationError).splitlines(), start=1):
+            if line.strip():
+                video, start, end = _text_line(path, number, line)
+                found.setdefault(video, []).append((start, end))
     else:
-        root = _read_json(path)
+        root = json_of(path, AnnotationError)
         rows = root.get("database", root) if isinstance(root, dict) else None
         if not isinstance(rows, dict):
             raise AnnotationError(f"{path}: expected a JSON object video -> list of [start, end]")
-        found = rows
-    try:
-        return {video: np.array(rows, dtype=np.float64).reshape(-1, 2) for video, rows in found.items()}
-    except (TypeError, ValueError):
-        raise AnnotationError(f"{path}: expected a JSON object video -> list of [start, end]") from None
-
-
-def _read_json(path: Path) -> object:
-    """Parse a JSON file; what is wrong with it is told with its line."""
-    try:
-        return json.loads(_text_of(path))
-    except json.JSONDecodeError as error:
-        raise AnnotationError(
-            f"{path}: not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from None
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise AnnotationError(f"{path}: no such file") from None
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path}: not a text file ({error})") from None
+        for video, pairs in rows.items():
+            if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+                raise AnnotationError(
+                    f"{path}: video {shown(video)}: expected a list of [start, end], found {shown(pairs)}"
+                )
+            what = f"{path}: video {shown(video)}: start and end"
+            found[video] = [(_number(start, what), _number(end, what)) for start, end in pairs]
+    return {video: np.array(rows, dtype=np.float64).reshape(-1, 2) for video, rows in found.items()}
 
 
 def _json_entry(path: Path, video: str, row: object) -> Entry:
-    where = f"{path}: video {video!r}"
+    where = f"{path}: video {shown(video)}"
     if not isinstance(row, dict):
-        raise AnnotationError(f"{where}: expected an object, found {row!r:.60}")
+        raise AnnotationError(f"{where}: expected an object, found {shown(row)}")
     missing = [key for key in ("subset", "duration", "annotations") if key not in row]
     if missing:
         raise AnnotationError(f"{where}: missing {', '.join(map(repr, missing))}; a video needs these keys")
     duration_s = _number(row["duration"], f"{where}: 'duration'")
     if duration_s <= 0:
         raise AnnotationError(f"{where}: 'duration' is {duration_s:g} s; expected seconds above 0")
+    if not isinstance(row["subset"], str) or not isinstance(row["annotations"], list):
+        key = "annotations" if isinstance(row["subset"], str) else "subset"
+        expected = "a list" if key == "annotations" else "text"
+        raise AnnotationError(f"{where}: {key!r} must be {expected}, found {shown(row[key])}")
     fps = row.get("fps")
     segments, labels, ids = [], [], []
     for position, item in enumerate(row["annotations"]):
-        place = f"{where}, annotation {position}"
-        if not isinstance(item, dict) or "label" not in item or "segment" not in item:
-            raise AnnotationError(f"{place}: expected an object with 'label' and 'segment', found {item!r:.80}")
-        segment = item["segment"]
-        if not isinstance(segment, list | tuple) or len(segment) != 2:
-            raise AnnotationError(f"{place}: 'segment' must be [start, end] in seconds, found {segment!r:.60}")
-        segments.append((_number(segment[0], f"{place}: start"), _number(segment[1], f"{place}: end")))
-        labels.append(str(item["label"]))
-        number = item.get("label_id")
-        ids.append(number if isinstance(number, int) else None)
+        try:
+            start, end = item["segment"]
+            label, number = item["label"], item.get("label_id")
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise _no_annotation(item, f"{where}, annotation {position}") from None
+        if type(start) is not float or type(end) is not float or not -inf < start + end < inf:
+            start = _number(start, f"{where}, annotation {position}: start")
+            end = _number(end, f"{where}, annotation {position}: end")
+        if type(label) is not str:
+            if isinstance(label, bool) or not isinstance(label, int):
+                raise AnnotationError(f"{where}, annotation {position}: 'label' must be text, found {shown(label)}")
+            label = shown(label)
+        segments.append((start, end))
+        labels.append(label)
+        ids.append(number if type(number) is int else _whole(number))
     return Entry(
         video,
-        str(row["subset"]),
+        row["subset"],
         duration_s,
-        float(fps) if isinstance(fps, int | float) else None,
+        float(fps) if isinstance(fps, int | float) and is_number(fps) else None,
         segments,
         labels,
         ids,
     )
 
 
+def _no_annotation(item: object, place: str) -> AnnotationError:
+    if not isinstance(item, dict) or "label" not in item or "segment" not in item:
+        return AnnotationError(f"{place}: expected an object with 'label' and 'segment', found {shown(item)}")
+    return AnnotationError(f"{place}: 'segment' must be [start, end] in seconds, found {shown(item['segment'])}")
+
+
+def _whole(value: object) -> int | None:
+    """A class id that is written as 3.0 or "3"; None for what is no whole number."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19 else None
+
+
 def _number(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise AnnotationError(f"{what} must be a number of seconds, found {value!r:.60}")
-    return float(value)
+    if not is_number(value) or not isfinite(value):  # type: ignore[arg-type]
+        raise AnnotationError(f"{what} must be a number of seconds, found {shown(value)}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def truth_files(path: Path) -> list[Path]:
+    """The files that annotations are read from: the one file, or the text files of a folder."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*.txt") if file.stem.rpartition("_")[2] in THUMOS_SUBSETS)
 
 
 def thumos_text_entries(folder: Path) -> list[Entry]:
@@ -151,12 +187,12 @@ def thumos_text_entries(folder: Path) -> list[Entry]:
     These files know no durations (nan) and no frame rates; `Ambiguous` is not a class.
     """
     found: dict[str, Entry] = {}
-    files = sorted(file for file in folder.rglob("*.txt") if file.stem.rpartition("_")[2] in THUMOS_SUBSETS)
+    files = truth_files(folder)
     if not files:
         raise AnnotationError(f"{folder}: no files named <Class>_test.txt or <Class>_val.txt")
     for file in files:
         label, _, part = file.stem.rpartition("_")
-        for number, line in enumerate(_text_of(file).splitlines(), start=1):
+        for number, line in enumerate(text_of(file, AnnotationError).splitlines(), start=1):
             if not line.strip():
                 continue
             video, start, end = _text_line(file, number, line)
@@ -170,6 +206,9 @@ def thumos_text_entries(folder: Path) -> list[Entry]:
 def _text_line(path: Path, number: int, line: str) -> tuple[str, float, float]:
     words = line.split()
     try:
-        return words[0], float(words[1]), float(words[2])
+        video, start, end = words[0], float(words[1]), float(words[2])
+        if not isfinite(start + end):
+            raise ValueError
     except (IndexError, ValueError):
-        raise AnnotationError(f"{path}: line {number}: expected 'video start end', found {line!r:.60}") from None
+        raise AnnotationError(f"{path}: line {number}: expected 'video start end', found {shown(line)}") from None
+    return video, start, end

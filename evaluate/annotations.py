@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluate.annotation_files import AnnotationError, Entry, json_entries, thumos_text_entries
+from evaluate.class_ids import ClassIds, ids_of
+from evaluate.names import twins
 from evaluate.published import recognise
 
 AMBIGUOUS = "Ambiguous"  # THUMOS'14's label for "an action, but we would not say which": not a class
@@ -67,6 +69,7 @@ class Annotations:
     dataset: str | None = None  # name of the published data set that these classes are
     flaws: tuple[Flaw, ...] = ()
     source: str = "annotations"
+    ids: ClassIds = field(default_factory=ClassIds)  # what numbers the file gives its classes
 
     @property
     def subsets(self) -> tuple[str, ...]:
@@ -123,6 +126,11 @@ class Annotations:
             sentences.append(
                 f"{len(flaws)} {many} {action}: each {FLAWS[kind]} (first: {flaws[0].video}, {start:g} to {end:g} s)"
             )
+        for one, other in twins(self.classes):
+            sentences.append(
+                f"the classes {one!r} and {other!r} differ only by case, blanks, hyphens or underscores and count as "
+                f"two; if they are one, give both the same label in {self.source}"
+            )
         return tuple(sentences)
 
 
@@ -139,7 +147,7 @@ def read_annotations(
     path = Path(path)
     entries = thumos_text_entries(path) if path.is_dir() else json_entries(path)
     names = _classes_of(entries, classes, path)
-    known = recognise(names)
+    known = recognise(names, [entry.video for entry in entries])
     index = {name: i for i, name in enumerate(names)}
     tolerated = known.flaws if strict and known else frozenset(FLAWS) if not strict else frozenset()
     videos, ambiguous, flaws = {}, {}, []
@@ -157,7 +165,9 @@ def read_annotations(
             segments=np.array([segment for segment, _ in actions], dtype=np.float64).reshape(-1, 2),
             labels=np.array([index[label] for _, label in actions], dtype=np.int64),
         )
-    return Annotations(names, videos, ambiguous, known.name if known else None, tuple(flaws), str(path))
+    numbered = ((label, number) for entry in entries for label, number in zip(entry.labels, entry.ids, strict=True))
+    ids = ids_of((label, number) for label, number in numbered if label != AMBIGUOUS)
+    return Annotations(names, videos, ambiguous, known.name if known else None, tuple(flaws), str(path), ids)
 
 
 def _classes_of(entries: list[Entry], classes: Sequence[str] | None, path: Path) -> tuple[str, ...]:

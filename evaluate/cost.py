@@ -16,8 +16,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from evaluate.cost_records import METHODS, Cost, CostError, compare_cost, read_reports
-from evaluate.runs import write_json
+from evaluate.command import ended
+from evaluate.cost_records import METHODS, Cost, compare_cost, read_reports
+from evaluate.writing import check_outputs, write_json
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -33,16 +34,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    try:
-        cost = compare_cost(read_reports(args.reports))
-    except CostError as error:
-        print(f"CostError: {error}", file=sys.stderr)
-        return 2
+    return ended(lambda: work(args))
+
+
+def work(args: argparse.Namespace) -> int:
+    reports = read_reports(args.reports)
+    check_outputs({"--json": args.json}, [report.path for report in reports])
+    cost = compare_cost(reports)
+    if args.json:
+        write_json(args.json, cost_json(cost))
     for note in cost.notes:
         print(f"note: {note}", file=sys.stderr)
     print(cost_table(cost))
-    if args.json:
-        write_json(args.json, cost_json(cost))
     return 0
 
 

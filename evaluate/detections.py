@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluate.reading import is_number, json_of, shown
 from evaluate.writing import write_whole
 
 DEGENERATE = ("refuse", "drop", "keep")
@@ -38,6 +39,7 @@ class Detections:
     scores: NDArray[np.float64]  # (K,)
     dropped: Mapping[str, int]  # why -> how many entries were left out
     source: str = "detections"
+    notes: tuple[str, ...] = ()  # what a reader of the numbers must know about how the file was read
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -50,6 +52,16 @@ class Detections:
             label=self.label[rows],
             segments=self.segments[rows],
             scores=self.scores[rows],
+        )
+
+    def renamed(self, videos: Mapping[str, str], labels: Mapping[str, str]) -> "Detections":
+        """The same detections with some videos and labels under other names."""
+        if not videos and not labels:
+            return self
+        return replace(
+            self,
+            videos=tuple(videos.get(name, name) for name in self.videos),
+            labels=tuple(labels.get(name, name) for name in self.labels),
         )
 
     def relabel(self, labels: Sequence[str]) -> NDArray[np.int64]:
@@ -82,7 +94,7 @@ def make_detections(
 def read_detections(path: Path | str, *, degenerate: str = "refuse") -> Detections:
     """Read an ActivityNet results JSON. Raises DetectionError naming file, video and entry."""
     path = Path(path)
-    return detections_from_json(load_json(path), path, degenerate=degenerate)
+    return detections_from_json(json_of(path, DetectionError), path, degenerate=degenerate)
 
 
 def detections_from_json(root: Any, path: Path, *, degenerate: str = "refuse") -> Detections:
@@ -95,23 +107,24 @@ def detections_from_json(root: Any, path: Path, *, degenerate: str = "refuse") -
     videos, labels, numbers = [], [], []
     index: dict[str, int] = {}
     for position, (video, entries) in enumerate(results.items()):
-        if not isinstance(entries, list):
-            raise DetectionError(f"{path}: video {video!r}: expected a list of detections, found {entries!r:.60}")
+        if not isinstance(video, str) or not isinstance(entries, list):
+            raise DetectionError(f"{path}: video {shown(video)}: expected a list of detections, found {shown(entries)}")
         try:
             rows = [(*entry["segment"], entry["score"]) for entry in entries]
             names = [entry["label"] for entry in entries]
         except (KeyError, TypeError):
-            raise _unreadable(path, video, entries) from None
+            raise _unreadable(path, results) from None
+        if not {type(name) for name in names} <= {str, int}:
+            raise _unreadable(path, results)
         numbers += rows
-        labels += [index.setdefault(name if isinstance(name, str) else str(name), len(index)) for name in names]
+        labels += [index.setdefault(name if isinstance(name, str) else shown(name), len(index)) for name in names]
         videos += [position] * len(rows)
+    if not {type(value) for row in numbers for value in row} <= {int, float}:
+        raise _unreadable(path, results)
     try:
         array = np.array(numbers, dtype=np.float64).reshape(len(numbers), 3)
-    except (ValueError, TypeError):
-        for video, entries in results.items():
-            if problem := _first_unreadable(entries):
-                raise DetectionError(f"{path}: video {video!r}, {problem}") from None
-        raise
+    except (ValueError, TypeError, OverflowError):
+        raise _unreadable(path, results) from None
     return _checked(
         tuple(results),
         tuple(index),
@@ -156,47 +169,32 @@ def write_detections(
     write_whole(path, json.dumps(content).encode())
 
 
-def load_json(path: Path) -> Any:
-    """Parse a JSON file; what is wrong with it is told with its line."""
-    try:
-        return json.loads(bytes_of(path).decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise DetectionError(f"{path}: not a text file ({error})") from None
-    except json.JSONDecodeError as error:
-        raise DetectionError(
-            f"{path}: not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from None
-
-
-def bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DetectionError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DetectionError(f"{path}: cannot be read: {error.strerror}") from None
-
-
 def _first_unreadable(entries: list[Any]) -> str | None:
     """What is wrong with the first entry that is not a detection, in words."""
     for position, entry in enumerate(entries):
         place = f"entry {position}"
         if not isinstance(entry, dict):
-            return f"{place}: expected an object, found {entry!r:.60}"
+            return f"{place}: expected an object, found {shown(entry)}"
         missing = [key for key in ("label", "score", "segment") if key not in entry]
         if missing:
             return f"{place}: missing {', '.join(map(repr, missing))}"
+        if isinstance(entry["label"], bool) or not isinstance(entry["label"], str | int):
+            return f"{place}: label must be a name or a class id, found {shown(entry['label'])}"
         segment = entry["segment"]
-        if not isinstance(segment, list) or len(segment) != 2:
-            return f"{place}: 'segment' must be [start, end] in seconds, found {segment!r:.60}"
+        if not isinstance(segment, list | tuple) or len(segment) != 2:
+            return f"{place}: 'segment' must be [start, end] in seconds, found {shown(segment)}"
         for what, value in (("score", entry["score"]), ("start", segment[0]), ("end", segment[1])):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                return f"{place}: {what} must be a number, found {value!r:.60}"
+            if not is_number(value):
+                return f"{place}: {what} must be a number, found {shown(value)}"
     return None
 
 
-def _unreadable(path: Path, video: str, entries: list[Any]) -> DetectionError:
-    return DetectionError(f"{path}: video {video!r}, {_first_unreadable(entries)}")
+def _unreadable(path: Path, results: Mapping[str, list[Any]]) -> DetectionError:
+    """The error that names the first entry of a file that is not a detection."""
+    for video, entries in results.items():
+        if problem := _first_unreadable(entries) if isinstance(entries, list) else "expected a list of detections":
+            return DetectionError(f"{path}: video {shown(video)}, {problem}")
+    return DetectionError(f"{path}: holds entries that are no detections")
 
 
 def _checked(

@@ -13,12 +13,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from evaluate.annotations import AnnotationError
+from evaluate.annotation_files import truth_files
+from evaluate.command import ended
 from evaluate.compare import class_gains, confident_agreement
-from evaluate.detections import DetectionError
 from evaluate.diagnosis import agreement_sentence, diagnose, gain_table
-from evaluate.protocols import ProtocolError
-from evaluate.runs import add_run_arguments, judged_runs, write_json
+from evaluate.runs import add_run_arguments, judged_runs, parse_runs
+from evaluate.writing import check_outputs, write_json
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -32,30 +32,31 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    try:
-        runs = judged_runs(args)
-        found = {run.name: diagnose(run.score) for run in runs}
-    except (AnnotationError, DetectionError, ProtocolError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    for run in runs:
-        for remark in run.score.remarks:
-            print(f"note: {run.name}: {remark}", file=sys.stderr)
-        print(f"{run.name}: average mAP {100 * run.score.result.average_mAP:.2f} %\n\n{found[run.name]}\n")
+    return ended(lambda: work(args))
+
+
+def work(args: argparse.Namespace) -> int:
+    check_outputs({"--json": args.json}, [*truth_files(args.annotations), *parse_runs(args.runs).values()])
+    runs = judged_runs(args)
+    found = {run.name: diagnose(run.score) for run in runs}
     content: dict[str, object] = {"runs": {name: each.to_json() for name, each in found.items()}}
+    compared = ""
     if len(runs) > 1:
         first, last = runs[0], runs[-1]
         gains = class_gains(first.score.result, last.score.result)
         agreed, tiou = confident_agreement(first.score, last.score)
-        print(
-            gain_table(first.name, last.name, gains),
-            agreement_sentence(first.name, last.name, agreed, tiou),
-            sep="\n\n",
-        )
+        table = gain_table(first.name, last.name, gains)
+        compared = f"{table}\n\n{agreement_sentence(first.name, last.name, agreed, tiou)}"
         content["gains"] = [{**asdict(each), "gain": each.gain} for each in gains]
         content["agreement"] = {**asdict(agreed), "tiou": tiou, "runs": [first.name, last.name]}
     if args.json:
         write_json(args.json, content)
+    for run in runs:
+        for remark in run.score.remarks:
+            print(f"note: {run.name}: {remark}", file=sys.stderr)
+        print(f"{run.name}: average mAP {100 * run.score.result.average_mAP:.2f} %\n\n{found[run.name]}\n")
+    if compared:
+        print(compared)
     return 0
 
 

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluate.annotations import Annotations, VideoTruth
+from evaluate.published import THUMOS14_CLASSES
 
 ONLY_AMBIGUOUS = "video_test_0001292"  # nothing but Ambiguous intervals
 WRONG_TRUTH = "video_test_0000270"  # 22 of its 29 instances lie after its end
+MOST_THRESHOLDS = 1000  # a finer step is a slip of the pen
 NO_TRUTH_LEFT = "video_test_0001496"  # left out by G-TAD, AFSD and TadTR as well
 
 
@@ -58,6 +60,11 @@ class Protocol:
         ]
         if self.dataset and annotations.dataset != self.dataset:
             out.append(f"protocol {self.name} stands for the classes of {self.dataset}, these are others")
+        if self.dataset == annotations.dataset == "thumos14" and len(annotations.classes) < len(THUMOS14_CLASSES):
+            out.append(
+                f"protocol {self.name} stands for {len(THUMOS14_CLASSES)} classes, these annotations hold "
+                f"{len(annotations.classes)} of them"
+            )
         return tuple(out)
 
 
@@ -137,14 +144,14 @@ def parse_tiou(text: str) -> NDArray[np.float64]:
         if ":" in text:
             start, step, stop = (float(part) for part in text.split(":"))
             count = round((stop - start) / step) + 1
-            if count < 1 or abs(start + (count - 1) * step - stop) > 1e-6:
+            if not 1 <= count <= MOST_THRESHOLDS or abs(start + (count - 1) * step - stop) > 1e-6:
                 raise ValueError
             values = np.linspace(start, stop, count)
         else:
             values = np.array([float(part) for part in text.split(",")])
         if not ((values > 0) & (values <= 1)).all():
             raise ValueError
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise ProtocolError(
             f"tIoU thresholds {text!r}: expected start:step:stop, such as 0.3:0.1:0.7, or a list, such as 0.5,0.75, "
             f"each above 0 and at most 1"

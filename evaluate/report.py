@@ -15,16 +15,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluate.annotations import AnnotationError, Annotations
+from evaluate.annotation_files import truth_files
+from evaluate.annotations import Annotations
+from evaluate.command import ended
 from evaluate.cost import cost_table
-from evaluate.cost_records import CostError, compare_cost, read_reports
-from evaluate.detections import DetectionError
+from evaluate.cost_records import compare_cost, read_reports
 from evaluate.findings import Findings, find, roles_of
 from evaluate.page import report_page
-from evaluate.protocols import ProtocolError
-from evaluate.runs import add_run_arguments, judged_runs, write_json, write_text
+from evaluate.runs import add_run_arguments, judged_runs, parse_runs
 from evaluate.strips import choose_videos
 from evaluate.timeline import draw_timeline
+from evaluate.writing import check_outputs, write_json, write_text
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -67,29 +68,31 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    try:
-        runs = judged_runs(args)
-        found = find(
-            runs,
-            roles_of([run.name for run in runs], args.baseline, args.ceiling),
-            videos=wanted_videos(args.timeline_videos, runs[0].score.annotations) if args.out or args.timeline else (),
-            cost=compare_cost(read_reports(args.cost)) if args.cost else None,
-            resamples=args.resamples if args.out or args.json else 0,
-        )
-    except (AnnotationError, DetectionError, ProtocolError, CostError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    for run in runs:
-        for remark in run.score.remarks:
-            print(f"note: {run.name}: {remark}", file=sys.stderr)
-    for note in found.cost.notes if found.cost else ():
-        print(f"note: {note}", file=sys.stderr)
+    return ended(lambda: work(args))
+
+
+def work(args: argparse.Namespace) -> int:
+    reports = read_reports(args.cost) if args.cost else []
+    read = [*truth_files(args.annotations), *parse_runs(args.runs).values(), *(report.path for report in reports)]
+    check_outputs({"--out": args.out, "--json": args.json, "--timeline": args.timeline}, read)
+    runs = judged_runs(args)
+    found = find(
+        runs,
+        roles_of([run.name for run in runs], args.baseline, args.ceiling),
+        videos=wanted_videos(args.timeline_videos, runs[0].score.annotations) if args.out or args.timeline else (),
+        cost=compare_cost(reports) if args.cost else None,
+        resamples=args.resamples if args.out or args.json else 0,
+    )
+    notes = [f"{run.name}: {remark}" for run in runs for remark in run.score.remarks]
+    notes += found.cost.notes if found.cost else ()
     if args.out:
         write_text(args.out, report_page(found, args.title))
     if args.json:
         write_json(args.json, found.to_json())
     if args.timeline:
-        draw_timeline(found.strips, args.timeline)
+        notes += draw_timeline(found.strips, args.timeline)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     if args.table:
         print(score_table(found))
         if found.cost:

@@ -11,22 +11,23 @@ the ending of their name. See docs/evaluation.md for protocols and rules.
 """
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluate.annotation_files import read_ambiguous, read_classes
-from evaluate.annotations import REPAIRS, AnnotationError, Annotations, read_annotations
-from evaluate.detections import DetectionError
-from evaluate.formats import read_any_detections
+from evaluate.annotation_files import read_ambiguous, read_class_ids, read_classes, truth_files
+from evaluate.annotations import REPAIRS, Annotations, read_annotations
+from evaluate.class_ids import ClassIds
+from evaluate.command import ended
+from evaluate.formats import detections_for
 from evaluate.protocols import PROTOCOLS, ProtocolError
 from evaluate.recall import average_recall
 from evaluate.rules import RULES
+from evaluate.runs import add_class_ids
 from evaluate.scores import Score, judge
 from evaluate.significance import bootstrap, compare
-from evaluate.writing import write_whole
+from evaluate.writing import check_outputs, write_json
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -55,6 +56,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="drop NaN scores and reversed segments, and say how many")  # fmt: skip
     add("--keep-degenerate", dest="degenerate", action="store_const", const="keep",
         help="judge them as the official evaluators do, where some count as hits")  # fmt: skip
+    add_class_ids(group)
     add("--strict", action="store_true", help="refuse videos without detections, and detections without annotation")
     add("--classes", type=Path, help="class list that all labels must come from (default: the annotations' own)")
     add("--repair", choices=REPAIRS, help="what to do with truth that is empty, reversed or outside its video "
@@ -71,27 +73,32 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    try:
-        annotations = read_annotations(
-            args.annotations,
-            read_classes(args.classes) if args.classes else None,
-            strict=args.repair is None,
-            repair=args.repair or "keep",
-        )
-        if ambiguous := args.ambiguous or ambiguous_beside(args):
-            annotations = replace(annotations, ambiguous=read_ambiguous(ambiguous))
-        score = score_of(args, args.detections, annotations)
-        more = further_numbers(args, score, annotations)
-    except (AnnotationError, DetectionError, ProtocolError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+    return ended(lambda: work(args))
+
+
+def work(args: argparse.Namespace) -> int:
+    ambiguous = args.ambiguous or ambiguous_beside(args)
+    read = [args.detections, args.compare, args.classes, ambiguous, *truth_files(args.annotations)]
+    check_outputs({"--json": args.json}, read)
+    annotations = read_annotations(
+        args.annotations,
+        read_classes(args.classes) if args.classes else None,
+        strict=args.repair is None,
+        repair=args.repair or "keep",
+    )
+    if ids := read_class_ids(args.classes) if args.classes else {}:
+        annotations = replace(annotations, ids=ClassIds(ids, source=f"id in {args.classes}"))
+    if ambiguous:
+        annotations = replace(annotations, ambiguous=read_ambiguous(ambiguous))
+    score = score_of(args, args.detections, annotations)
+    more = further_numbers(args, score, annotations)
+    if args.json:
+        write_json(args.json, {**score.to_json(), **{name: numbers.to_json() for name, numbers in more.items()}})
     for remark in score.remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(score.table(per_class=True) if args.per_class else score)
     for numbers in more.values():
         print(f"\n{numbers}")
-    if args.json:
-        write_json(args.json, {**score.to_json(), **{name: numbers.to_json() for name, numbers in more.items()}})
     return 0
 
 
@@ -101,7 +108,7 @@ def score_of(args: argparse.Namespace, path: Path, annotations: Annotations) -> 
         rule = replace(rule, name=f"{rule.name} without misses on Ambiguous", drops_ambiguous=True)
     return judge(
         annotations,
-        read_any_detections(path, annotations.classes, degenerate=args.degenerate),
+        detections_for(annotations, path, degenerate=args.degenerate, counted=args.class_ids),
         subset=args.subset,
         protocol=PROTOCOLS[args.protocol] if args.protocol else None,
         tiou=args.tiou,
@@ -138,11 +145,6 @@ def parse_counts(text: str) -> list[int]:
     if not all(word.isdigit() and int(word) for word in words):
         raise ProtocolError(f"--recall {text!r}: expected numbers of detections, such as 10,50,100")
     return [int(word) for word in words]
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """The file appears whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

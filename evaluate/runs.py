@@ -4,18 +4,16 @@
 """
 
 import argparse
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evaluate.annotations import REPAIRS, read_annotations
-from evaluate.detections import DetectionError, read_detections
+from evaluate.class_ids import COUNTED
+from evaluate.detections import DetectionError
+from evaluate.formats import detections_for
 from evaluate.protocols import PROTOCOLS, protocol_named
 from evaluate.scores import Score, judge
-from evaluate.writing import write_whole
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="NAME=DETECTIONS",
-        help="results JSON files, each with a short name, in the order in which they are shown",
+        help="detections in any format of evaluate.run, each with a short name, in the order in which they are shown",
     )
     parser.add_argument("--subset", help="which videos; default: the protocol's, or the only one there is")
     parser.add_argument("--tiou", help="thresholds, 0.3:0.1:0.7 or 0.5,0.75; default: the protocol's")
@@ -42,7 +40,18 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lenient", action="store_true", help="drop NaN scores and reversed segments, and say how many"
     )
+    add_class_ids(parser)
     parser.add_argument("--repair", choices=REPAIRS, help="truth that contradicts its file, see evaluate.run")
+
+
+def add_class_ids(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The option that says what class ids are; the same for every command that reads detections."""
+    parser.add_argument(
+        "--class-ids",
+        choices=COUNTED,
+        help="what numbers instead of class names are: label_id of the annotations, places in the list of classes "
+        "counted from 0 or 1, or the THUMOS kits' numbers (default: label_id where the annotations have it)",
+    )
 
 
 def judged_runs(args: argparse.Namespace) -> list[Run]:
@@ -56,7 +65,7 @@ def judged_runs(args: argparse.Namespace) -> list[Run]:
             name,
             judge(
                 annotations,
-                read_detections(path, degenerate=degenerate),
+                detections_for(annotations, path, degenerate=degenerate, counted=args.class_ids),
                 subset=args.subset,
                 protocol=protocol,
                 tiou=args.tiou,
@@ -77,21 +86,3 @@ def parse_runs(texts: Sequence[str]) -> dict[str, Path]:
             raise DetectionError(f"--runs {text}: {what}; expected NAME=DETECTIONS with a different name for each run")
         runs[name] = Path(path)
     return runs
-
-
-def write_text(path: Path, text: str) -> None:
-    """The file appears whole or not at all."""
-    write_whole(path, text.encode())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """JSON without NaN: what is undefined is null."""
-    write_text(path, json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

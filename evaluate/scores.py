@@ -5,6 +5,7 @@ score = judge(annotations, read_detections("detections.json"))
 print(score)
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from evaluate.annotations import AnnotationError, Annotations
 from evaluate.average_precision import Result, summarise
 from evaluate.detections import DetectionError, Detections
 from evaluate.matching import Matches, match
+from evaluate.names import CLASS_KEYS, VIDEO_KEYS, examples_of, same_name
 from evaluate.protocols import Protocol, parse_tiou, protocol_for
 from evaluate.rules import RULES, Rule
 
@@ -84,6 +86,7 @@ def judge(
     strict: whatever would be a remark about videos without detections, detections without annotation, or
     annotations that are not the protocol's, is an error.
     """
+    detections, renamed = with_annotated_names(annotations, detections)
     protocol = protocol or protocol_for(annotations, rule.drops_ambiguous)
     subset = subset or protocol.subset or _only_subset(annotations)
     truth = protocol.apply(annotations, subset)
@@ -91,6 +94,7 @@ def judge(
     judged = detections.select(~left_out)
     thresholds = parse_tiou(tiou or protocol.tiou) if isinstance(tiou, str | None) else np.asarray(tiou, np.float64)
     serious, remarks = _findings(annotations, truth, judged, protocol, subset, unknown_videos)
+    remarks = [*detections.notes, *renamed, *remarks]
     if left_out.any():
         remarks.append(f"{left_out.sum()} detections left out: protocol {protocol.name} has no such video")
     remarks += [f"truth: {remark}" for remark in truth.remarks]
@@ -112,6 +116,28 @@ def judge(
         "detections_dropped": sum(detections.dropped.values()),
     }
     return Score(result, matches, truth, judged, protocol, rule, subset, counts, (*serious, *remarks))
+
+
+def with_annotated_names(annotations: Annotations, detections: Detections) -> tuple[Detections, list[str]]:
+    """The detections under the names that the annotations have for their videos and classes; sentences about it."""
+    said = []
+    known = set(annotations.videos)
+    used = set(detections.videos)
+    free = [video for video in annotations.videos if video not in used]
+    videos = same_name([v for v in detections.videos if v not in known], free, VIDEO_KEYS, alone=True)
+    if videos:
+        said.append(
+            f"{len(videos)} video{'s' * (len(videos) > 1)} of {detections.source} taken for annotated ones, whose "
+            f"names differ only by prefix, ending, folder or case: {examples_of(videos)}"
+        )
+    classes = set(annotations.classes)
+    labels = same_name([n for n in detections.labels if n not in classes], annotations.classes, CLASS_KEYS, alone=False)
+    if labels:
+        said.append(
+            f"{len(labels)} label{'s' * (len(labels) > 1)} of {detections.source} taken for annotated classes, whose "
+            f"names differ only by case, blanks, hyphens or underscores: {examples_of(labels)}"
+        )
+    return detections.renamed(videos, labels), said
 
 
 def _findings(
@@ -162,11 +188,16 @@ def _without_detections(truth: Annotations, detections: Detections) -> list[str]
 
 def _nothing_in_common(everything: Annotations, truth: Annotations, detections: Detections, subset: str) -> str:
     first = detections.videos[detections.video[0]]
+    nearest = difflib.get_close_matches(first, truth.videos, n=1)
+    close = (
+        f"the nearest there is {nearest[0]!r}"
+        if nearest
+        else f"the subset begins with {next(iter(truth.videos), None)!r}"
+    )
     where = f"is annotated in subset {everything.videos[first].subset!r}" if first in everything.videos else "is not"
     return (
         f"{detections.source}: none of its videos is annotated in subset {subset!r} of {truth.source}: {first!r} "
-        f"{where}; the subset begins with {next(iter(truth.videos), None)!r}. Name the subset that was detected with "
-        f"--subset, or give both files the same video names"
+        f"{where}; {close}. Name the subset that was detected with --subset, or give both files the same video names"
     )
 
 

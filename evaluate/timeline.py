@@ -8,15 +8,19 @@ score. The truth shines faintly through all rows, so that a glance tells what wa
 
 import io
 import textwrap
+import unicodedata
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from evaluate.fonts import families_for
 from evaluate.strips import Row, Strip, colours_of, ink_on, legend_of
 from evaluate.writing import write_whole
 
@@ -27,13 +31,24 @@ DPI = 160
 INK, FAINT = "#222222", "#888888"
 
 
-def draw_timeline(strips: Sequence[Strip], path: Path | str) -> None:
-    """Write the picture; the file appears whole or not at all."""
+def draw_timeline(strips: Sequence[Strip], path: Path | str) -> list[str]:
+    """Write the picture; the file appears whole or not at all. Returns notes: letters that no font has."""
     colours = colours_of(strips)
-    entries = legend_of(colours)
     names = [row.name for strip in strips for row in strip.rows]
-    left = 0.35 + 0.085 * max((len(name) for name in names), default=0)
-    columns = max(1, int((WIDTH - left) / (0.55 + 0.08 * max((len(text) for text, _ in entries), default=1))))
+    families, note = families_for([*names, *colours, *(strip.video for strip in strips)])
+    picture = io.BytesIO()
+    with rc_context({"font.family": families, "text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+", category=UserWarning)  # the note says it once
+        _figure(strips, colours, names).savefig(picture, format="png", metadata={"Software": None})
+    write_whole(Path(path), picture.getvalue())
+    return [note] if note else []
+
+
+def _figure(strips: Sequence[Strip], colours: Mapping[str, str], names: Sequence[str]) -> Figure:
+    """All strips, one below the other, under the legend."""
+    entries = legend_of(colours)
+    left = 0.35 + 0.085 * max((_columns(name) for name in names), default=0)
+    columns = max(1, int((WIDTH - left) / (0.55 + 0.08 * max((_columns(text) for text, _ in entries), default=1))))
     legend = LEGEND_ROW * -(-len(entries) // columns) + 0.2
     heights = [ROW * sum(row.height for row in strip.rows) for strip in strips]
     said = textwrap.wrap(caption(strips), int((WIDTH - left) / SMALL_LETTER))
@@ -54,9 +69,12 @@ def draw_timeline(strips: Sequence[Strip], path: Path | str) -> None:
         if strip is strips[-1]:
             axes.set_xlabel("seconds", fontsize=8.5, color=INK, labelpad=2)
     figure.text(left / WIDTH, 0.08 / height, "\n".join(said), fontsize=7.5, color=FAINT, va="bottom")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    write_whole(Path(path), picture.getvalue())
+    return figure
+
+
+def _columns(text: str) -> int:
+    """How wide a text is, in Latin letters: those of East Asia take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def caption(strips: Sequence[Strip]) -> str:

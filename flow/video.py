@@ -93,7 +93,7 @@ def _expand(given: Path) -> Iterator[tuple[str, Path]]:
             if path.suffix.lower() in SUFFIXES and path.is_file():
                 yield _id(path.relative_to(given)), path
     elif given.suffix.lower() == ".txt" and given.is_file():
-        for line in given.read_text().splitlines():
+        for line in given.read_text(encoding="utf-8-sig").splitlines():
             if line.strip() and not line.startswith("#"):
                 written = Path(line.strip())
                 yield _id(Path(written.name) if written.is_absolute() else written), given.parent / written
