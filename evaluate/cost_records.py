@@ -12,11 +12,13 @@ Reading cached features or flow is left out, for it stands in for stages that ar
 happens once for a data set: training, indexing, start-up.
 """
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
+
+from evaluate.reading import bytes_of, is_number, json_of, shown
 
 SCHEMA = "flowless/report/1"
 RGB_ONLY = "RGB-only"
@@ -102,34 +104,43 @@ def read_reports(texts: Sequence[str]) -> list[Report]:
 
 def read_report(path: Path, side: str = "") -> Report:
     """Read one report file. side: "rgb-only", "two-stream" or, for both, nothing."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CostError(f"{path}: {error.strerror or error}. Reports are written by the commands that work") from None
-    except ValueError as error:
-        raise CostError(f"{path}: not valid JSON ({error})") from None
+    content = json_of(path, CostError)
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
         raise CostError(
-            f"{path}: expected a report with schema {SCHEMA!r}, found {schema!r}. Reports lie in *.reports/ beside a "
-            f"store, and as *.report.json beside detections"
+            f"{path}: expected a report with schema {SCHEMA!r}, found {shown(schema)}. Reports lie in *.reports/ "
+            f"beside a store, and as *.report.json beside detections"
         )
     videos = content.get("videos")
     if not isinstance(videos, dict) or not all(isinstance(each, dict) for each in videos.values()):
-        raise CostError(f"{path}: expected 'videos' -> name -> record, found {videos!r:.60}")
+        raise CostError(f"{path}: expected 'videos' -> name -> record, found {shown(videos)}")
     for video, record in videos.items():
-        duration = record.get("duration_s")
-        if not isinstance(duration, int | float) or not duration > 0 or not isinstance(record.get("seconds"), dict):
+        if not _is_record(record):
             raise CostError(
-                f"{path}: video {video!r}: expected 'duration_s' above 0 and 'seconds' by stage. Repeat the command "
-                f"that wrote the report"
+                f"{path}: video {shown(video)}: expected 'duration_s' above 0 and 'seconds' by stage, all of them "
+                f"numbers. Repeat the command that wrote the report"
             )
     machine = content.get("machine")
     machine = machine if isinstance(machine, dict) else {}
-    command, threads = str(content.get("command", "")), int(machine.get("threads", 1))
+    command, threads = _word(content, "command", ""), machine.get("threads", 1)
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise CostError(f"{path}: expected a whole number of threads, found {shown(threads)}")
     if not side and command.startswith(MADE_BY["detector"]):
         side = path.resolve().parent.name
     return Report(path, command, _in_words(machine), threads, videos, PREFIXES.get(side, tuple(METHODS)))
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    """Whether a video's record holds a duration, seconds by stage and, where it has any, bytes of memory."""
+    duration_s, seconds = record.get("duration_s"), record.get("seconds")
+    if not isinstance(seconds, dict) or not _is_finite(duration_s) or duration_s <= 0:
+        return False
+    peak = record.get("peak_memory_bytes")
+    return all(_is_finite(each) and each >= 0 for each in seconds.values()) and (peak is None or _is_finite(peak))
+
+
+def _is_finite(value: Any) -> TypeGuard[float]:
+    return is_number(value) and math.isfinite(value)
 
 
 def compare_cost(reports: Sequence[Report]) -> Cost:
@@ -174,10 +185,10 @@ def compare_cost(reports: Sequence[Report]) -> Cost:
 def _is_report(path: Path) -> bool:
     """Whether a JSON file says that it is a report, of whatever version."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and str(content.get("schema", "")).startswith(SCHEMA.rpartition("/")[0])
+        content = json_of(path, CostError)
+    except CostError:  # one that is damaged is told when it is read
+        return SCHEMA.rpartition("/")[0].encode() in bytes_of(path, CostError)
+    return isinstance(content, dict) and shown(content.get("schema")).strip("'").startswith(SCHEMA.rpartition("/")[0])
 
 
 def _measured(reports: Sequence[Report], method: str) -> dict[str, list[Report]]:
@@ -227,6 +238,11 @@ def _what_is_missing(reports: Sequence[Report], missing: Mapping[str, list[str]]
 
 def _in_words(machine: Mapping[str, Any]) -> str:
     """The machine: processor, cores, device."""
-    cores = machine.get("cores", "?")
-    many = "core" if cores == 1 else "cores"
-    return f"{machine.get('processor', 'unknown processor')}, {cores} {many}; {machine.get('device', 'cpu')}"
+    cores = shown(machine["cores"]) if "cores" in machine else "?"
+    many = "core" if cores == "1" else "cores"
+    return f"{_word(machine, 'processor', 'unknown processor')}, {cores} {many}; {_word(machine, 'device', 'cpu')}"
+
+
+def _word(record: Mapping[str, Any], key: str, otherwise: str) -> str:
+    value = record.get(key, otherwise)
+    return value if isinstance(value, str) else shown(value)

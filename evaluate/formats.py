@@ -22,7 +22,7 @@ from evaluate.class_ids import ClassIdError, ClassIds, names_of_ids
 from evaluate.detections import DetectionError, Detections, detections_from_json, make_detections
 from evaluate.names import ENDINGS
 from evaluate.plain_pickle import PickleError, read_plain
-from evaluate.reading import bytes_of, is_number, json_of, shown
+from evaluate.reading import bytes_of, collector_paused, is_number, json_of, shown
 from evaluate.tables import COLUMNS, Rows, columns_of, csv_rows, has_column_names, text_rows
 
 PICKLES, TABLES = (".pkl", ".pickle"), (".csv", ".tsv")
@@ -50,7 +50,11 @@ def read_any_detections(
 
     Raises DetectionError naming file and place.
     """
-    path = Path(path)
+    with collector_paused():
+        return _read(Path(path), classes, ids, degenerate, counted)
+
+
+def _read(path: Path, classes: Sequence[str], ids: ClassIds, degenerate: str, counted: str | None) -> Detections:
     ending, first = path.suffix.lower(), 0
     if ending in TABLES or (ending == ".txt" and has_column_names(path)):
         found = _from_rows(csv_rows(path), path, degenerate)

@@ -179,7 +179,8 @@ def first_come(
     asking = np.flatnonzero(at < ends)
     while len(asking):
         target = chosen[at[asking]]
-        touched = np.unique(target)
+        touched = np.sort(target)
+        touched = touched[np.append(True, np.diff(touched) > 0)]  # np.unique of numpy 2.4 takes ten times as long
         before = holder[touched]
         np.minimum.at(holder, target, asking)
         displaced = before[(before < num_choosers) & (holder[touched] != before)]

@@ -25,7 +25,7 @@ class Published:
 
 def classes_fingerprint(labels: Iterable[str]) -> str:
     """16 hex digits that depend on the set of class names and not on their order."""
-    return hashlib.sha256("\n".join(sorted(set(labels))).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(sorted(set(labels))).encode(errors="replace")).hexdigest()[:16]
 
 
 PUBLISHED = (

@@ -22,6 +22,7 @@ from evaluate.cost import cost_table
 from evaluate.cost_records import compare_cost, read_reports
 from evaluate.findings import Findings, find, roles_of
 from evaluate.page import report_page
+from evaluate.protocols import ProtocolError
 from evaluate.runs import add_run_arguments, judged_runs, parse_runs
 from evaluate.strips import choose_videos
 from evaluate.timeline import draw_timeline
@@ -72,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def work(args: argparse.Namespace) -> int:
+    if args.resamples < 0:
+        raise ProtocolError(f"--resamples {args.resamples}: expected 0 or more")
     reports = read_reports(args.cost) if args.cost else []
     read = [*truth_files(args.annotations), *parse_runs(args.runs).values(), *(report.path for report in reports)]
     check_outputs({"--out": args.out, "--json": args.json, "--timeline": args.timeline}, read)
@@ -102,8 +105,8 @@ def work(args: argparse.Namespace) -> int:
 
 def wanted_videos(texts: Sequence[str], annotations: Annotations) -> list[str]:
     """The videos named, or as many as the one number says."""
-    if len(texts) == 1 and texts[0].isdigit() and texts[0] not in annotations.videos:
-        return choose_videos(annotations, int(texts[0]))
+    if len(texts) == 1 and texts[0].isdecimal() and texts[0] not in annotations.videos:
+        return choose_videos(annotations, int(texts[0][:9]))
     return list(texts)
 
 

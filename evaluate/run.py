@@ -128,6 +128,10 @@ def ambiguous_beside(args: argparse.Namespace) -> Path | None:
 def further_numbers(args: argparse.Namespace, score: Score, annotations: Annotations) -> dict[str, Any]:
     """What was asked for beyond the mAP, by its key in the JSON."""
     more: dict[str, Any] = {}
+    if (args.bootstrap or args.compare) and (args.resamples < 1 or args.seed < 0):
+        raise ProtocolError(
+            f"--resamples {args.resamples} --seed {args.seed}: expected at least 1 test set, a seed from 0"
+        )
     if args.recall:
         counts = parse_counts(args.recall)
         more["recall"] = average_recall(score.annotations, score.detections, counts)
@@ -142,7 +146,7 @@ def further_numbers(args: argparse.Namespace, score: Score, annotations: Annotat
 
 def parse_counts(text: str) -> list[int]:
     words = text.split(",")
-    if not all(word.isdigit() and int(word) for word in words):
+    if not all(word.isascii() and word.isdigit() and 0 < int(word[:12]) < 10**9 for word in words):
         raise ProtocolError(f"--recall {text!r}: expected numbers of detections, such as 10,50,100")
     return [int(word) for word in words]
 

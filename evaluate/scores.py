@@ -154,7 +154,7 @@ def _findings(
     if len(detections) and unknown.all():
         raise DetectionError(_nothing_in_common(everything, truth, detections, subset))
     if unknown.any():
-        names = {detections.videos[i] for i in np.unique(detections.video[unknown])}
+        names = _named(detections.videos, detections.video[unknown])
         elsewhere = len(names & set(everything.videos))
         fate = (
             "left out" if unknown_videos == "ignore" else "counted as false (--unknown-videos ignore leaves them out)"
@@ -182,8 +182,13 @@ def _findings(
 
 
 def _without_detections(truth: Annotations, detections: Detections) -> list[str]:
-    active = {detections.videos[i] for i in np.unique(detections.video)}
+    active = _named(detections.videos, detections.video)
     return [video for video in truth.videos if video not in active]
+
+
+def _named(names: tuple[str, ...], rows: NDArray[np.int64]) -> set[str]:
+    """The names that some row points to."""
+    return {names[i] for i in np.flatnonzero(np.bincount(rows, minlength=1))}
 
 
 def _nothing_in_common(everything: Annotations, truth: Annotations, detections: Detections, subset: str) -> str:

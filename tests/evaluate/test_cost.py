@@ -160,7 +160,7 @@ def test_files_that_are_no_reports_are_refused_by_name(tmp_path: Path, reports: 
     for path, said in (
         (other, "expected a report with schema 'flowless/report/1', found 'flowless/report/9'"),
         (str(broken), "not valid JSON"),
-        (str(tmp_path / "none.json"), "No such file"),
+        (str(tmp_path / "none.json"), "no such file"),
         (timeless, "video 'a': expected 'duration_s' above 0"),
         (f"rgb={reports['detect.run']}", "rgb-only=REPORT.json or two-stream=REPORT.json"),
     ):
