@@ -10,6 +10,7 @@ from functools import lru_cache
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
 
 PLAIN = "DejaVu Sans"  # comes with matplotlib
+LAST_RESORT = "Last Resort"  # draws a box with the name of the script for any letter: no answer
 SHOWN = 5  # missing characters that the note lists
 
 
@@ -37,9 +38,8 @@ def families_for(texts: Iterable[str]) -> tuple[list[str], str | None]:
 def _best_font(missing: frozenset[str]) -> tuple[FontEntry | None, frozenset[str]]:
     """The installed font that has most of the letters; among equals, an upright sans serif."""
     best: tuple[FontEntry | None, frozenset[str]] = (None, frozenset())
-    entries = sorted(
-        fontManager.ttflist, key=lambda e: (e.style != "normal", "Sans" not in e.name, e.weight != 400, e.name)
-    )
+    entries = [entry for entry in fontManager.ttflist if not entry.name.startswith(LAST_RESORT)]
+    entries.sort(key=lambda e: (e.style != "normal", "Sans" not in e.name, e.weight != 400, e.name))
     for entry in entries:
         gained = missing & _letters(entry.fname)
         if len(gained) > len(best[1]):

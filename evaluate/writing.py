@@ -21,8 +21,12 @@ class OutputError(Exception):
 def write_whole(path: Path, content: bytes) -> None:
     """Written beside its place, flushed to the disk, then moved there; folders are made.
 
-    Raises OSError, a full disk included, and leaves the old file as it is and none that is half written.
+    Raises OSError, a full disk included, and leaves the old file as it is and none that is half written. Devices and
+    pipes are written to as they are.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(content)  # /dev/stdout, /dev/null, a pipe: nothing to be replaced
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     partial = path.parent / f".flowless-{os.getpid()}-{_host()}-{secrets.token_hex(4)}.part"

@@ -100,7 +100,8 @@ def test_a_file_that_is_no_json_is_refused_by_name(name, tmp_path):
     path = tmp_path / f"file{ending}"
     said = {}
     contents = {
-        "empty": b"", "blank": b" \n", "deep": b"[" * 100_000, "deep object": b'{"a":' * 100_000, "cut": json.dumps(good).encode()[:-3],
+        "empty": b"", "blank": b" \n", "deep": b"[" * 100_000, "deep object": b'{"a":' * 100_000,
+        "cut": json.dumps(good).encode()[:-3],
         "long": b'{"a": ' + b"9" * 5000 + b"}", "latin-1": '{"é": 1}'.encode("latin-1"), "binary": bytes(range(256)),
         "utf-16": json.dumps(good).encode("utf-16"), "utf-16 unmarked": json.dumps(good).encode("utf-16-le"),
     }  # fmt: skip

@@ -1,5 +1,7 @@
 """Named test sets and thresholds."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,40 @@ def test_published_sets_are_recognised_and_whole(shared_data, name):
     protocol = protocol_for(annotations)
     assert protocol.name == name
     assert protocol.differences(annotations.subset(protocol.subset)) == ()
+
+
+def part_of_thumos(shared_data, folder, keep, rename=lambda video: video):
+    root = json.loads((shared_data / "thumos14.json").read_text())
+    videos = {}
+    for video, row in root["database"].items():
+        row["annotations"] = [each for each in row["annotations"] if each["label"] in keep]
+        if row["annotations"]:
+            videos[rename(video)] = row
+    path = folder / "part.json"
+    path.write_text(json.dumps({"database": videos}))
+    return path
+
+
+def test_some_classes_of_thumos_in_its_own_videos_are_thumos_and_it_is_said(shared_data, tmp_path):
+    path = part_of_thumos(shared_data, tmp_path, ("Diving", "LongJump", "CricketBowling"))
+    annotations = read_annotations(path, repair="keep")
+    assert annotations.dataset == "thumos14"
+    assert annotations.flaws  # those that THUMOS'14 is known for are let through
+    assert protocol_for(annotations).name == "thumos14"
+    said = protocol_for(annotations).differences(annotations.subset("Test"))
+    assert said[-1] == "protocol thumos14 stands for 20 classes, these annotations hold 3 of them"
+
+
+def test_its_class_names_in_other_videos_are_not_thumos(shared_data, tmp_path):
+    path = part_of_thumos(shared_data, tmp_path, ("Billiards", "TennisSwing"), lambda video: f"own_{video}")
+    assert read_annotations(path, strict=False).dataset is None
+
+
+def test_its_videos_with_other_classes_are_not_thumos(shared_data, tmp_path):
+    root = json.loads(part_of_thumos(shared_data, tmp_path, ("Billiards",)).read_text())
+    next(iter(root["database"].values()))["annotations"][0]["label"] = "Snooker"
+    (tmp_path / "part.json").write_text(json.dumps(root))
+    assert read_annotations(tmp_path / "part.json").dataset is None
 
 
 def test_other_annotations_get_no_famous_name(shared_data):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import image
+from matplotlib import font_manager, image, rc_context
+from matplotlib.figure import Figure
 
 from evaluate.annotations import AnnotationError, Annotations, VideoTruth
 from evaluate.detections import Detections, make_detections
+from evaluate.fonts import PLAIN, families_for
 from evaluate.scores import Score, judge
 from evaluate.strips import OTHER, PALETTE, choose_videos, colours_of, ink_on, legend_of, make_row, strips_of
 from evaluate.timeline import caption, draw_timeline
@@ -161,3 +163,35 @@ def test_a_long_crowded_real_video_is_drawn(shared_data: Path, tmp_path: Path):
     assert len(strips[0].rows[0].bars) == 73
     draw_timeline(strips, tmp_path / "real.png")
     assert (tmp_path / "real.png").stat().st_size > 20_000
+
+
+def test_a_font_that_has_the_letters_is_looked_for():
+    letters = {
+        name: set(font_manager.get_font(font_manager.findfont(name)).get_charmap()) for name in (PLAIN, "STIXGeneral")
+    }
+    rare = chr(min(letters["STIXGeneral"] - letters[PLAIN]))
+    families, note = families_for(["Dive", rare])
+    assert note is None
+    assert families[0] == PLAIN and len(families) == 2
+    with rc_context({"font.family": families}):  # warnings are errors: a letter that no font has would be one
+        figure = Figure()
+        figure.text(0, 0, f"Dive {rare}")
+        figure.canvas.draw()
+
+
+def test_letters_that_no_font_has_are_said_once_and_the_picture_is_drawn(tmp_path, monkeypatch):
+    own = [entry for entry in font_manager.fontManager.ttflist if entry.name.startswith(("DejaVu", "Last Resort"))]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    truth = world(video=[("反手击球", 0, 20), ("挥手", 40, 90)])
+    run = score(truth, make_detections([("video", "反手击球", 0, 20, 0.9)]))
+    notes = draw_timeline(strips_of({"ours": run}, ["video"]), tmp_path / "t.png")
+    assert len(notes) == 1
+    assert notes[0].startswith("no font on this machine has 5 of the characters to draw (")
+    assert "CJK" in notes[0] and "Noto Sans" in notes[0]
+    assert image.imread(tmp_path / "t.png").std() > 0
+
+
+def test_names_with_dollars_are_drawn_as_they_are(tmp_path):
+    truth = world(video=[("$5 for {a}^_$", 0, 60)])
+    run = score(truth, make_detections([("video", "$5 for {a}^_$", 0, 20, 0.9)]))
+    assert draw_timeline(strips_of({"$x_{$": run}, ["video"]), tmp_path / "t.png") == []
