@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,18 @@ class Entry:
     segments: list[tuple[float, float]]
     labels: list[str]
     ids: list[int | None]
+
+
+class _Place(NamedTuple):
+    """A video, or one annotation of it, put into words only when there is something to say."""
+
+    path: Path
+    video: str
+    position: int | None = None
+
+    def __str__(self) -> str:
+        annotation = "" if self.position is None else f", annotation {self.position}"
+        return f"{self.path}: video {shown(self.video)}{annotation}"
 
 
 def json_entries(path: Path) -> list[Entry]:
@@ -107,25 +120,24 @@ def read_ambiguous(path: Path) -> dict[str, NDArray[np.float64]]:
                 raise AnnotationError(
                     f"{path}: video {shown(video)}: expected a list of [start, end], found {shown(pairs)}"
                 )
-            what = f"{path}: video {shown(video)}: start and end"
-            found[video] = [(_number(start, what), _number(end, what)) for start, end in pairs]
+            where = _Place(path, video)
+            found[video] = [(_number(start, where, "start"), _number(end, where, "end")) for start, end in pairs]
     return {video: np.array(rows, dtype=np.float64).reshape(-1, 2) for video, rows in found.items()}
 
 
 def _json_entry(path: Path, video: str, row: object) -> Entry:
-    where = f"{path}: video {shown(video)}"
+    where = _Place(path, video)
     if not isinstance(row, dict):
         raise AnnotationError(f"{where}: expected an object, found {shown(row)}")
     missing = [key for key in ("subset", "duration", "annotations") if key not in row]
     if missing:
         raise AnnotationError(f"{where}: missing {', '.join(map(repr, missing))}; a video needs these keys")
-    duration_s = _number(row["duration"], f"{where}: 'duration'")
+    duration_s = _number(row["duration"], where, "'duration'")
     if duration_s <= 0:
         raise AnnotationError(f"{where}: 'duration' is {duration_s:g} s; expected seconds above 0")
-    if not isinstance(row["subset"], str) or not isinstance(row["annotations"], list):
-        key = "annotations" if isinstance(row["subset"], str) else "subset"
-        expected = "a list" if key == "annotations" else "text"
-        raise AnnotationError(f"{where}: {key!r} must be {expected}, found {shown(row[key])}")
+    for key, kind, called in (("subset", str, "text"), ("annotations", list, "a list")):
+        if not isinstance(row[key], kind):
+            raise AnnotationError(f"{where}: {key!r} must be {called}, found {shown(row[key])}")
     fps = row.get("fps")
     segments, labels, ids = [], [], []
     for position, item in enumerate(row["annotations"]):
@@ -135,8 +147,8 @@ def _json_entry(path: Path, video: str, row: object) -> Entry:
         except (TypeError, KeyError, ValueError, AttributeError):
             raise _no_annotation(item, f"{where}, annotation {position}") from None
         if type(start) is not float or type(end) is not float or not -inf < start + end < inf:
-            start = _number(start, f"{where}, annotation {position}: start")
-            end = _number(end, f"{where}, annotation {position}: end")
+            place = _Place(path, video, position)
+            start, end = _number(start, place, "start"), _number(end, place, "end")
         if type(label) is not str:
             if isinstance(label, bool) or not isinstance(label, int):
                 raise AnnotationError(f"{where}, annotation {position}: 'label' must be text, found {shown(label)}")
@@ -168,10 +180,10 @@ def _whole(value: object) -> int | None:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19 else None
 
 
-def _number(value: object, what: str) -> float:
-    if not is_number(value) or not isfinite(value):  # type: ignore[arg-type]
-        raise AnnotationError(f"{what} must be a number of seconds, found {shown(value)}")
-    return float(value)  # type: ignore[arg-type]
+def _number(value: object, where: _Place, what: str) -> float:
+    if not is_number(value) or not isfinite(value):
+        raise AnnotationError(f"{where}: {what} must be a number of seconds, found {shown(value)}")
+    return float(value)
 
 
 def truth_files(path: Path) -> list[Path]:

@@ -3,7 +3,7 @@
     python -m evaluate.cost features/demo.reports flow/demo.reports runs/rgb/detections.report.json
 
 Reads the reports that the commands leave beside what they make (files, or folders that hold them), and compares on the
-videos that all stages share. Where the two have detectors of their own, a detector report is held to one side:
+videos that all stages share. Where the two have detectors of their own, a detector report counts for one side:
 
     python -m evaluate.cost features/demo.reports flow/demo.reports \\
         rgb-only=runs/decomposed/detections.report.json two-stream=runs/two_stream/detections.report.json

@@ -87,7 +87,7 @@ class Cost:
 def read_reports(texts: Sequence[str]) -> list[Report]:
     """Read report files, and all reports of folders, whose other JSON files are passed over.
 
-    "rgb-only=PATH" and "two-stream=PATH" hold a report to one side; so do detector reports in folders of these names.
+    "rgb-only=PATH" and "two-stream=PATH" count a report for one side; so do detector reports in folders of these names.
     """
     reports = []
     for text in texts:

@@ -65,11 +65,19 @@ def truth_table(annotations: Annotations, delete_duplicates: bool = False) -> Tr
 
 
 def _first_of_each(segments: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    near = np.abs(segments[:, None] - segments[None]).max(-1, initial=0) <= DUPLICATE_S
-    near &= (labels[:, None] == labels[None]) & np.tri(len(labels), k=-1, dtype=bool)
     keep = segments[:, 1] - segments[:, 0] >= DUPLICATE_S
-    for row in np.flatnonzero(near.any(1)):  # rarely more than one, and each depends on the ones before it
-        keep[row] &= not (near[row] & keep).any()
+    order = np.lexsort((segments[:, 0], labels))
+    start, end, label = segments[order, 0], segments[order, 1], labels[order]
+    earlier: dict[int, list[int]] = {}  # row -> rows before it in the file that are the same instance
+    for distance in range(1, len(order)):
+        close = (start[distance:] - start[:-distance] <= DUPLICATE_S) & (label[distance:] == label[:-distance])
+        if not close.any():
+            break  # those farther apart in this order are farther apart in time
+        near = np.flatnonzero(close & (np.abs(end[distance:] - end[:-distance]) <= DUPLICATE_S))
+        for one, other in zip(order[near].tolist(), order[near + distance].tolist(), strict=True):
+            earlier.setdefault(max(one, other), []).append(min(one, other))
+    for row in sorted(earlier):  # rarely more than one, and each depends on the ones before it
+        keep[row] &= not keep[earlier[row]].any()
     return np.flatnonzero(keep)
 
 

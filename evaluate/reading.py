@@ -9,7 +9,7 @@ import json
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 WHOLE_NUMBER_DIGITS = 4000  # Python refuses to write longer ones as text
 _brief = reprlib.Repr()
@@ -103,7 +103,7 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__} too large to show"
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value read from a file is a number, and not text or true or false, that fits a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

@@ -5,7 +5,8 @@
 THUMOS'14 test with 200 detections per video, tIoU 0.3 to 0.7, made from the truth by jitter and noise; ours and the
 other take turns, and the ratio is that of the medians. The other is the plain loop of tests/evaluate/one_by_one.py,
 or with --reference ActionFormer's own evaluator (its AP alone, one process; needs pandas). Then ActivityNet-1.3
-validation, 4,926 videos with 100 detections each, from the JSON on disk to the table at ten tIoU.
+validation, 4,926 videos with 100 detections each, from the JSON on disk to the table at ten tIoU. Then 1,000,000
+annotations of 10,000 videos with 20 detections each, from the JSON on disk to the table at five tIoU.
 Without the annotations, sets of the same size are drawn.
 """
 
@@ -140,6 +141,31 @@ def whole_evaluation(folder: Path) -> float:
     return spent
 
 
+def many_annotations(num_videos: int = 10_000, per_video: int = 100, detected: int = 20) -> float:
+    """Seconds from files to table for a million annotations, as ActivityNet-style JSON with class ids."""
+    generator = np.random.default_rng(0)
+    database: dict[str, object] = {}
+    results: dict[str, object] = {}
+    for number in range(num_videos):
+        start = generator.uniform(0, 580, per_video).round(2)
+        segments = np.stack([start, start + generator.uniform(0.5, 20, per_video).round(2)], axis=1).tolist()
+        labels = generator.integers(0, 50, per_video).tolist()
+        rows = [
+            {"label": f"class {label:02d}", "label_id": label, "segment": segment}
+            for label, segment in zip(labels, segments, strict=True)
+        ]
+        scores = generator.random(detected).tolist()
+        video = f"video_{number:06d}"
+        database[video] = {"subset": "Test", "duration": 700.0, "fps": 25.0, "annotations": rows}
+        results[video] = [{**row, "score": score} for row, score in zip(rows, scores, strict=False)]
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = [Path(scratch) / "detections.json", Path(scratch) / "annotations.json"]
+        paths[0].write_text(json.dumps({"results": results}))
+        paths[1].write_text(json.dumps({"database": database}))
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return seconds(lambda: run.main(["--detections", str(paths[0]), "--annotations", str(paths[1])]))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, help="checkout of ActionFormer's repository")
@@ -170,9 +196,12 @@ def main() -> int:
         "detections": len(found),
         "activitynet_seconds": round(whole_evaluation(args.annotations), 2),
         "activitynet_bar_seconds": 10,
+        "million_annotations_seconds": round(many_annotations(), 2),
+        "million_annotations_bar_seconds": 10,
     }
     print(json.dumps(result))
-    return 0 if result["ratio"] >= 20 and result["activitynet_seconds"] <= 10 else 1
+    fast_enough = max(result["activitynet_seconds"], result["million_annotations_seconds"]) <= 10
+    return 0 if result["ratio"] >= 20 and fast_enough else 1
 
 
 if __name__ == "__main__":

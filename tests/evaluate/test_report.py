@@ -175,7 +175,7 @@ def test_errors_name_what_is_wrong(world: dict[str, str], tmp_path: Path, capsys
     assert command.main([*arguments(world), "--timeline-videos", "v99", "--timeline", str(tmp_path / "t.png")]) == 2
     assert "no video 'v99' in this subset" in capsys.readouterr().err
     assert command.main([*arguments(world), "--cost", "nowhere.json"]) == 2
-    assert "CostError: nowhere.json: No such file" in capsys.readouterr().err
+    assert "CostError: nowhere.json: no such file" in capsys.readouterr().err
     assert not (tmp_path / "r.html").exists() and not (tmp_path / "t.png").exists()
 
 
