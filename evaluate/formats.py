@@ -82,6 +82,8 @@ def _from_plain(root: Any, path: Path, degenerate: str) -> Detections:
         root = _of_list(root, path)
     if isinstance(root, dict) and "results" not in root:
         if isinstance(root.get("database"), dict):
+            if any(isinstance(row, dict) and "annotations" in row for row in root["database"].values()):
+                raise DetectionError(f"{path}: this is a file of annotations, not of detections")
             root = {"results": {video: _renamed(entries) for video, entries in root["database"].items()}}
         elif root and all(isinstance(entries, list) and _are_entries(entries) for entries in root.values()):
             root = {"results": root}

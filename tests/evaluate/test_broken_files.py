@@ -17,6 +17,8 @@ from evaluate.detections import DetectionError, read_detections
 from evaluate.formats import read_any_detections
 from evaluate.run import main
 
+# Each example overwrites its file in the one folder of the test.
+FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 REFUSALS = (AnnotationError, DetectionError, CostError)
 CLASSES = ("Dive", "Jump")
 
@@ -179,7 +181,7 @@ def test_proposals_without_classes_are_told(tmp_path):
 TEXT = st.one_of(st.text(max_size=120), st.text(alphabet="v01.,;\t \"'\n\r-=e", max_size=120))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FILES
 @given(text=TEXT, header=st.booleans(), delimiter=st.sampled_from(",;\t|"))
 def test_any_text_as_a_table_is_read_or_refused(tmp_path, text, header, delimiter):
     names = delimiter.join(("video", "start", "end", "label", "score")) + "\n"
@@ -194,7 +196,7 @@ def test_any_text_as_a_table_is_read_or_refused(tmp_path, text, header, delimite
     read_or_refuse(read_ambiguous, folder / "Dive_test.txt")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FILES
 @given(content=st.binary(max_size=120), ending=st.sampled_from([".json", ".csv", ".txt", ".pkl", ""]))
 def test_any_bytes_are_read_or_refused(tmp_path, content, ending):
     path = tmp_path / f"d{ending}"
