@@ -106,7 +106,7 @@ def _of_list(root: Sequence[Any], path: Path) -> dict[str, Any]:
     if not all("video_name" in each for each in root) or all("score" in each for each in root):
         names = list(root[0])
         for number, each in enumerate(root):
-            if list(each) != names:
+            if each.keys() != root[0].keys():
                 raise DetectionError(
                     f"{path}: row {number}: expected the keys {shown(names)}, found {shown(list(each))}"
                 )
@@ -130,7 +130,7 @@ def _renamed(entries: Any) -> Any:
         return entries
     names = {"scores": "score", "label_id": "label"}
     return [
-        {names.get(key, key): entry[key] for key in sorted(entry, key=str, reverse=True)}  # label wins over label_id
+        {names.get(key, key): entry[key] for key in sorted(entry, key=shown, reverse=True)}  # label wins over label_id
         if isinstance(entry, dict)
         else entry
         for entry in entries

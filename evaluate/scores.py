@@ -175,7 +175,7 @@ def _findings(
         if strange.all():
             raise DetectionError(
                 f"{detections.source}: none of its labels is a class of {truth.source}: {labels[0]!r} against "
-                f"{truth.classes[0]!r}. Write class names, or class ids from 0 in the order of the annotations' classes"
+                f"{truth.classes[0]!r}. Write class names, or the annotations' label_id, alone"
             )
         remarks.append(f"{strange.sum()} detections ignored: not a class of the annotations: {', '.join(labels[:5])}")
     return serious, remarks

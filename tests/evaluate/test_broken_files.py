@@ -166,6 +166,20 @@ def test_a_label_that_is_no_name_is_refused_with_its_place(strange, tmp_path):
     assert "video 'v', annotation 0: 'label' must be text" in mentions(read_annotations, path)
 
 
+@pytest.mark.parametrize(
+    "key", [10**5000, 1.5, float("nan"), True, 0, "\ud800", ""], ids=lambda key: type(key).__name__
+)
+def test_strange_keys_in_pickles_are_read_or_refused(key, tmp_path):
+    path = tmp_path / "d.pkl"
+    for content in (
+        {key: 1}, {**COLUMNS, key: []}, {"results": {key: [DETECTION]}}, {"database": {"v": [{**DETECTION, key: 1}]}},
+        [{key: 1}], [{"video_name": key, "results": []}], {key: [{**DETECTION, key: 1}]},
+        {"results": {"v": [{key: 1}]}},
+    ):  # fmt: skip
+        path.write_bytes(pickle.dumps(content))
+        read_or_refuse(detections, path)
+
+
 def test_columns_of_different_lengths_are_told_with_their_lengths(tmp_path):
     path = tmp_path / "d.pkl"
     path.write_bytes(pickle.dumps({**COLUMNS, "score": [0.5, 0.4]}))
