@@ -19,7 +19,7 @@ class FusionConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"FusionConfig: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+            raise ValueError(f"FusionConfig: kind {self.kind!r}: expected one of {', '.join(KINDS)}")
 
 
 class LocalAttentiveFusion(nn.Module):

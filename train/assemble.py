@@ -14,16 +14,16 @@ import torch
 
 import features
 from detect.detector import Detector, DetectorConfig
-from detect.fusion import FusionConfig
 from evaluate.annotations import Annotations, read_annotations
 from features.store import Store
 from train.checkpoint import Run
-from train.config import Config, Data, TrainingError, from_dict
+from train.config import Config, Data, TrainingError
 from train.dataset import Samples
 from train.memory import Memory
 from train.methods import METHODS
 from train.methods.base import Method, Normaliser
 from train.optimiser import Average, make_optimiser
+from train.settings import from_dict
 from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, motion_branch
 from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
 from train.videos import Pool, channel_statistics, outside, videos_of
@@ -123,7 +123,8 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
         width=model.width,
         projection_depth=model.projection_depth,
         dropout=model.dropout,
-        fusion=FusionConfig(kind=model.fusion),
+        fusion=config.fusion,
+        suppression=config.suppression,
         head=model.head,
         resize=model.resize,
         head_config=dict(config.head_options),

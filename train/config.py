@@ -10,16 +10,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from detect.fusion import KINDS
+from detect.fusion import FusionConfig
+from detect.suppress import Suppression
+from features.commit import write_whole
+from train.settings import TrainingError as TrainingError
+from train.settings import from_dict, moved, read_json
 
-
-class TrainingError(Exception):
-    """A run that cannot start or go on: what, where, what was expected, what to do."""
+WIDEST, DEEPEST = 2**16, 64  # channels and convolutions of a branch; more is a slip of the keyboard
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Data:
             raise TrainingError(
                 "--unlabelled and --unlabelled-subset both say where videos without labels are: give one"
             )
+        not_negative(self, "fps")
+        if self.repair not in ("", "clip", "drop"):
+            raise TrainingError(f"data.repair = {self.repair!r}: expected 'clip', 'drop' or nothing")
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Sampling:
         positive(self, "batch_size", "max_length", "trials")
         if self.unlabelled_batch_size < 0:
             raise TrainingError(f"sampling.unlabelled_batch_size = {self.unlabelled_batch_size}: expected 0 or more")
+        not_negative(self, "workers", "memory_gib")
         low, high = self.crop_ratio
         if not 0.0 < low <= high <= 1.0:
             raise TrainingError(f"sampling.crop_ratio = {self.crop_ratio}: expected 0 < low <= high <= 1")
@@ -82,12 +88,18 @@ class Model:
     dropout: float = 0.0  # share of input channels silenced; OpenTAD uses .2
     resize: int | None = None  # steps that every video is resized to (ActivityNet: 192); None: as many as it has
     normalise: bool = False  # input channels to zero mean and unit variance over the training videos
-    fusion: str = "gate"  # how two branches meet, see detect/fusion.py; "gate" is the paper's
 
     def __post_init__(self) -> None:
         positive(self, "width", "projection_depth")
-        if self.fusion not in KINDS:
-            raise TrainingError(f"model.fusion = {self.fusion!r}: expected one of {', '.join(KINDS)}")
+        if self.resize is not None:
+            positive(self, "resize")
+        if not 0.0 <= self.dropout < 1.0:
+            raise TrainingError(f"model.dropout = {self.dropout}: expected a share in [0, 1)")
+        if self.width > WIDEST or self.projection_depth > DEEPEST:
+            raise TrainingError(
+                f"model.width = {self.width}, model.projection_depth = {self.projection_depth}: expected at most "
+                f"{WIDEST} channels and {DEEPEST} convolutions"
+            )
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,7 @@ class Optimiser:
 
     def __post_init__(self) -> None:
         positive(self, "epochs", "learning_rate", "clip_norm", "normaliser")
+        not_negative(self, "final_learning_rate", "weight_decay", "min_steps", "threads")
         if not 0 <= self.warmup_epochs < self.epochs:
             raise TrainingError(
                 f"optimiser.warmup_epochs = {self.warmup_epochs} of {self.epochs} epochs: expected fewer than there are"
@@ -143,19 +156,25 @@ class Config:
     data: Data = field(default_factory=Data)
     sampling: Sampling = field(default_factory=Sampling)
     model: Model = field(default_factory=Model)
+    fusion: FusionConfig = field(default_factory=FusionConfig)  # how two branches meet
+    suppression: Suppression = field(default_factory=Suppression)  # of detections that repeat one another
     optimiser: Optimiser = field(default_factory=Optimiser)
     head_options: Mapping[str, Any] = field(default_factory=dict)  # what differs from the head's own defaults
     method_options: Mapping[str, Any] = field(default_factory=dict)  # what differs from the method's own defaults
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise TrainingError(f"seed = {self.seed}: expected 0 to 4294967295, what the generators take")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        write_whole(path, self.to_json().encode())
 
     @classmethod
     def read(cls, path: Path) -> Config:
-        try:
-            return from_dict(cls, json.loads(path.read_text()), path.name)
-        except (OSError, json.JSONDecodeError) as error:
-            raise TrainingError(f"{path}: {error}. Expected the config.json of a run") from error
+        return from_dict(cls, moved(read_json(path, "the config.json of a run")), str(path))
 
 
 def positive(config: object, *names: str) -> None:
@@ -166,86 +185,9 @@ def positive(config: object, *names: str) -> None:
             raise TrainingError(f"{where}.{name} = {getattr(config, name)}: expected a value above zero")
 
 
-def from_dict(kind: type, values: Mapping[str, Any], where: str) -> Any:
-    """The dataclass `kind` from parsed JSON; a key it does not have is an error that lists those it has."""
-    known = {f.name: f for f in fields(kind) if f.init}
-    types = get_type_hints(kind)
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise TrainingError(f"{where}: unknown {', '.join(unknown)}. It may hold: {', '.join(known)}")
-    made = {}
-    for name, value in values.items():
-        if dataclasses.is_dataclass(types[name]) and isinstance(value, Mapping):
-            made[name] = from_dict(types[name], value, f"{where}: {name}")
-        else:
-            made[name] = like(known[name].default, value, f"{where}: {name}")
-    return kind(**made)
-
-
-def like(default: Any, value: Any, where: str) -> Any:
-    """`value` in the type of `default`: an integer will do for a number, nothing else is bent."""
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, list):
-        value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
-    if default is not None and default is not dataclasses.MISSING and type(value) is not type(default):
-        raise TrainingError(f"{where} = {value!r}: expected a {type(default).__name__} such as {default!r}")
-    return value
-
-
-def set_values(config: Config, assignments: Sequence[str]) -> Config:
-    """`config` with each "path=value" of `--set` put in; values are read as JSON where they are, else as text."""
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        section, dot, name = path.partition(".")
-        if not equals:
-            raise TrainingError(f"--set {assignment}: expected path=value, such as head.width=256")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        if dot and section in ("head", "method"):  # their own dataclasses judge these
-            changed: dict[str, Any] = {f"{section}_options": {**getattr(config, f"{section}_options"), name: value}}
-            config = replace(config, **changed)
-        else:
-            config = set_field(config, section, name if dot else "", value)
-    return config
-
-
-def set_field(config: Config, section: str, name: str, value: Any) -> Config:
-    """One value of `config` or, where `name` is given, of its section."""
-    if not name:
-        return from_dict(Config, {**shallow(config), section: value}, "--set")
-    part = getattr(config, section, None)
-    if not dataclasses.is_dataclass(part):
-        sections = [f.name for f in fields(config) if dataclasses.is_dataclass(getattr(config, f.name))]
-        raise TrainingError(f"--set {section}.{name}: no such section. There are: head, method, {', '.join(sections)}")
-    changed = from_dict(type(part), {**shallow(part), name: value}, f"--set {section}")
-    return replace(config, **{section: changed})
-
-
-def shallow(config: Any) -> dict[str, Any]:
-    """The fields of a dataclass, sections as plain dictionaries."""
-    values = {f.name: getattr(config, f.name) for f in fields(config)}
-    return {
-        name: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
-        for name, v in values.items()
-    }
-
-
-WITHOUT_EFFECT = ("device", "sampling.workers", "sampling.memory_gib")  # on what a run computes
-
-
-def difference(before: Config, after: Config) -> list[str]:
-    """The settings in which two configurations differ, as sentences; what only changes speed is left out."""
-    old, new = flat(dataclasses.asdict(before)), flat(dataclasses.asdict(after))
-    paths = [path for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]
-    return [f"{path} was {old.get(path)!r}, is {new.get(path)!r}" for path in paths if path not in WITHOUT_EFFECT]
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, keys joined to paths."""
-    made: dict[str, Any] = {}
-    for name, value in values.items():
-        made |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return made
+def not_negative(config: object, *names: str) -> None:
+    """Refuse values below zero."""
+    for name in names:
+        if getattr(config, name) < 0:
+            where = type(config).__name__.lower()
+            raise TrainingError(f"{where}.{name} = {getattr(config, name)}: expected zero or more")

@@ -32,11 +32,12 @@ from evaluate.annotations import AnnotationError
 from features.store import StoreError
 from train import checkpoint
 from train.assemble import Material, assemble, open_material
-from train.config import Config, Data, TrainingError, difference, set_values
+from train.config import Config, Data, TrainingError
 from train.log import Log
 from train.loop import Interrupted, fit
 from train.methods import METHODS
 from train.recipes import RECIPES, automatic
+from train.settings import difference, set_values
 from train.stop import Stop
 
 CANNOT_WRITE = 74  # EX_IOERR: a full disk, a folder that may not be written to
