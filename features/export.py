@@ -11,7 +11,6 @@ layout and are named.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -19,9 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 import features
-from features.commit import whole_file, write_whole
+from features.commit import whole_file
 from features.grid import ClipGrid
-from features.npy import GRID_FILE
+from features.grid_file import write_grid_file
 from features.store import Store, StoreError
 
 
@@ -73,8 +72,7 @@ def export(store: Store, out: Path, streams: list[str]) -> list[str]:
     if len(made) > 1:
         raise StoreError(f"{store.path}: videos differ in (window, stride): {sorted(made)}; one directory holds one")
     ((window, stride),) = made
-    grid_file = {"window": window, "stride": stride, "fps": rates}
-    write_whole(out / GRID_FILE, json.dumps(grid_file, indent=1, sort_keys=True).encode())
+    write_grid_file(out, window, stride, rates)
     return uneven
 
 

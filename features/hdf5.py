@@ -19,6 +19,8 @@ KEPT_OPEN = 8  # parts
 class Hdf5Source:
     """Groups of one HDF5 file, opened on first use and anew in every process (a handle must not cross a fork)."""
 
+    remarks: tuple[str, ...] = ()  # the files say it all
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows = {(row.video, row.stream): row for row in read_rows(path)}

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from features.commit import DISK_ERRORS
 from features.grid import ClipGrid
 from features.index import refuse_single
+from features.layout import IMPORTED
 from features.npy import TWO_STREAM
 from features.parts import array_digest
 from features.store import Part, StoreError, build_index, fingerprint, is_done, write_part
@@ -119,7 +120,8 @@ def _import_video(file: Path, video: str, store: Path, timing: Timing, columns: 
             continue
         identity = {"fingerprint": made, "feature_id": fingerprint(settings), "backbone": backbone}
         arrays = {"features": features, "t_center": grid.t_center}
-        write_part(store, Part(video, stream, arrays, {**attributes, **identity, "imported_from": file.name}))
+        origin = {"origin": IMPORTED, "imported_from": file.name}
+        write_part(store, Part(video, stream, arrays, {**attributes, **identity, **origin}))
 
 
 def default_columns(width: int) -> Columns:

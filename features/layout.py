@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 SCHEMA = "flowless/1"
+IMPORTED = "imported"  # attribute `origin` of features that were made elsewhere
 
 
 class StoreError(Exception):

@@ -1,52 +1,58 @@
 """Reads a directory of .npy files, one (T, D) array per video, as ActionFormer and its kin publish their features.
 
     video_test_0000004.npy   2048 columns: "rgb" the first 1024, "flow" the others; any other width: "rgb" alone
+    rgb/video.npy, flow/video.npy                          a folder for each cue
 
-The files say nothing about time: frame rate, window and stride are the caller's, or those of the grid.json that
-features.export leaves beside them.
+The files say nothing about time: frame rate, window and stride are those of the grid.json that features.export leaves
+beside them, or the caller's.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from features.array_file import native, read_array, shape_of
+from features.found import Found, find, refuse_twice, walk
 from features.grid import ClipGrid
-from features.layout import StoreError
+from features.grid_file import GRID_FILE, STRIDE, WINDOW, GridFile, agreed, read_grid_file
+from features.layout import IMPORTED, StoreError
 from features.parts import fingerprint
 from features.table import Row
 
-GRID_FILE = "grid.json"
 TWO_STREAM = 2048  # columns of a two-stream I3D file: RGB, then flow
+_SHOWN = 5  # files listed in one message
 
 
 class NpySource:
     """The streams of a directory of .npy files; file headers alone are read when it is opened."""
 
-    def __init__(self, path: Path, fps: float | Mapping[str, float] | None, window: int, stride: int) -> None:
-        self.path, self.fps, self.window, self.stride = path, fps, window, stride
-        if fps is None and (path / GRID_FILE).is_file():
-            grid = json.loads((path / GRID_FILE).read_text())
-            self.fps, self.window, self.stride = grid["fps"], grid["window"], grid["stride"]
-        files = sorted(path.rglob("*.npy"))
-        if not files:
-            raise StoreError(f"{path}: a directory without .npy files; expected one (T, D) array per video")
-        self.files = {file.relative_to(path).with_suffix("").as_posix(): file for file in files}
+    def __init__(
+        self, path: Path, fps: float | Mapping[str, float] | None, window: int | None, stride: int | None
+    ) -> None:
+        self.path = path
+        found = _files(path)
+        grid = read_grid_file(path)
+        self.window, self.stride, self.remarks = _clips(path, grid, window, stride)
+        shapes = _shapes(found)
+        refuse_transposed(path, list(shapes.values()))
+        self._columns: dict[tuple[str, str], tuple[Path, slice]] = {}
         self.rows: dict[tuple[str, str], Row] = {}
-        for video, file in self.files.items():
-            num_steps, width = self._shape(file)
-            for stream in ("rgb", "flow") if width == TWO_STREAM else ("rgb",):
-                self.rows[video, stream] = self._row(video, stream, num_steps, width)
+        for one in found:
+            num_steps, width = shapes[one.file]
+            rate = _rate(path, one.video, grid, fps)
+            for stream, columns in default_columns(width, one.stream).items():
+                self._columns[one.video, stream] = (one.file, columns)
+                self.rows[one.video, stream] = self._row(one.video, stream, num_steps, width, rate)
 
     def row(self, video: str, stream: str) -> Row:
         if (video, stream) not in self.rows:
             raise StoreError(
                 f"{self.path}: no {stream!r} of video {video!r}: expected {self.path / video}.npy"
-                + (f" with {TWO_STREAM} columns, RGB then flow" if stream == "flow" else "")
+                + (f" with {TWO_STREAM} columns, RGB then flow, or rgb/ and flow/ apart" if stream == "flow" else "")
             )
         return self.rows[video, stream]
 
@@ -57,6 +63,8 @@ class NpySource:
             "feature_id": row.feature_id,
             "window": self.window,
             "stride": self.stride,
+            "origin": IMPORTED,
+            "imported_from": str(self._columns[video, stream][0]),
         }
         if np.isfinite(row.fps):
             attributes |= {"fps": row.fps, "duration_s": row.duration_s}
@@ -80,25 +88,16 @@ class NpySource:
             return ClipGrid.regular(row.num_steps, row.fps, self.window, self.stride).t_center[start:stop]
         if name != "features":
             raise StoreError(f"{self.path}: {stream} of video {video!r} holds features and t_center, not {name!r}")
-        array = np.load(self.files[video], mmap_mode="r")
-        if array.shape[1] == TWO_STREAM:
-            array = array[:, TWO_STREAM // 2 :] if stream == "flow" else array[:, : TWO_STREAM // 2]
-        return np.array(array[start:stop])
+        file, columns = self._columns[video, stream]
+        array = read_array(file)
+        if len(array) != row.num_steps:
+            raise StoreError(f"{file}: {row.num_steps} steps when the directory was opened, now {len(array)}")
+        return native(array[start:stop, columns])
 
     def close(self) -> None:
         """Nothing stays open between reads."""
 
-    def _shape(self, file: Path) -> tuple[int, int]:
-        try:
-            array = np.load(file, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise StoreError(f"{file}: not a readable .npy file ({error}). Fetch it again.") from error
-        if array.ndim != 2 or array.dtype.kind != "f" or 0 in array.shape:
-            raise StoreError(f"{file}: expected a (T, D) array of floats, got {array.shape} {array.dtype}")
-        return array.shape
-
-    def _row(self, video: str, stream: str, num_steps: int, width: int) -> Row:
-        fps = self.fps.get(video, float("nan")) if isinstance(self.fps, Mapping) else self.fps or float("nan")
+    def _row(self, video: str, stream: str, num_steps: int, width: int, fps: float) -> Row:
         settings = {"npy": stream, "columns": width, "window": self.window, "stride": self.stride}
         return Row(
             video=video,
@@ -109,8 +108,88 @@ class NpySource:
             geometry="",
             grid="",
             num_steps=num_steps,
-            fps=float(fps),
+            fps=fps,
             # The longest video that gives this many clips, so that clamping to it cuts no detection short.
-            duration_s=(num_steps * self.stride + self.window) / float(fps),
+            duration_s=(num_steps * self.stride + self.window) / fps,
             digest="",
         )
+
+
+def default_columns(width: int, stream: str | None = None) -> dict[str, slice]:
+    """Which columns are which stream: all of the stream that a file's name says, else by their number."""
+    if stream is None and width == TWO_STREAM:
+        return {"rgb": slice(0, TWO_STREAM // 2), "flow": slice(TWO_STREAM // 2, TWO_STREAM)}
+    return {stream or "rgb": slice(0, width)}
+
+
+def refuse_transposed(path: Path, shapes: Sequence[tuple[int, int]]) -> None:
+    """StoreError if all sequences have the same number of rows, but not of columns: (D, T) for (T, D)."""
+    rows, columns = {shape[0] for shape in shapes}, sorted({shape[1] for shape in shapes})
+    if len(rows) > 1 or len(columns) < 2 or set(columns) <= {TWO_STREAM // 2, TWO_STREAM}:
+        return
+    shown = ", ".join(map(str, columns[:3])) + (" ..." if len(columns) > 3 else "")
+    raise StoreError(
+        f"{path}: the files have {shown} columns and all have {rows.pop()} rows: they look transposed, expected "
+        f"(T, D). Turn them on the way into a store: features.importer --npy {path} --layout DT"
+    )
+
+
+def _files(path: Path) -> list[Found]:
+    found = find(path, (".npy",))
+    if not found:
+        others = [file.suffix for file in walk(path) if file.suffix in (".npz", ".csv")]
+        if others:
+            option = "--csv" if others[0] == ".csv" else "--npy"
+            raise StoreError(
+                f"{path}: {len(others)} {others[0]} files and no .npy. Bring them into a store, which can be opened: "
+                f"python -m features.importer {option} {path} --features {path.name}.h5"
+            )
+        raise StoreError(f"{path}: a directory without .npy files; expected one (T, D) array per video")
+    timed = [one for one in found if one.of_video_features or one.file.stem != Path(one.video).name]
+    if timed:
+        raise StoreError(
+            f"{path}: a folder as video_features writes it ({timed[0].file.name} ...). Bring it into a store, which "
+            f"takes cues, rates and times from the files: python -m features.importer --npy {path} --features "
+            f"{path.name}.h5" + ("" if all(one.rate for one in timed) else " --fps RATE (or --annotations)")
+        )
+    return found
+
+
+def _shapes(found: Sequence[Found]) -> dict[Path, tuple[int, int]]:
+    """(T, D) of each file; one StoreError names all that cannot be read."""
+    shapes, problems = {}, []
+    for one in found:
+        try:
+            num_steps, width = shape_of(one.file)
+            shapes[one.file] = (num_steps, width)
+        except StoreError as error:
+            problems.append(str(error))
+    if problems:
+        more = f"\n... and {len(problems) - _SHOWN} more of {len(found)} files" if len(problems) > _SHOWN else ""
+        raise StoreError("\n".join(problems[:_SHOWN]) + more)
+    refuse_twice(
+        [(one.video, stream, one.file) for one in found for stream in default_columns(shapes[one.file][1], one.stream)]
+    )
+    return shapes
+
+
+def _clips(path: Path, grid: GridFile, window: int | None, stride: int | None) -> tuple[int, int, tuple[str, ...]]:
+    """Window and stride as given or as in grid.json, and a remark where neither knows them."""
+    beside = str(path / GRID_FILE)
+    settled: dict[str, int | None] = {}
+    for name, given, found in (("window", window, grid.window), ("stride", stride, grid.stride)):
+        value = agreed(name, given, found, f"the {name} given", beside)
+        settled[name] = None if value is None else int(value)
+    unknown = [name for name, value in settled.items() if value is None]
+    remark = (
+        f"{path}: the {' and the '.join(unknown)} of these features is not known; taken for ActionFormer's, "
+        f"window {WINDOW} and stride {STRIDE} frames. Say what they are, or every time is wrong"
+    )
+    return settled["window"] or WINDOW, settled["stride"] or STRIDE, (remark,) if unknown else ()
+
+
+def _rate(path: Path, video: str, grid: GridFile, fps: float | Mapping[str, float] | None) -> float:
+    """Frames per second of a video, nan if nobody knows them."""
+    given = fps.get(video) if isinstance(fps, Mapping) else fps
+    rate = agreed(f"fps of video {video!r}", given or None, grid.rate(video), "the rate given", str(path / GRID_FILE))
+    return float("nan") if rate is None else float(rate)

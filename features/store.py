@@ -20,7 +20,7 @@ import numpy as np
 from features.grid import ClipGrid
 from features.hdf5 import Hdf5Source
 from features.index import build_index
-from features.layout import SCHEMA, StoreError, part_path
+from features.layout import IMPORTED, SCHEMA, StoreError, part_path
 from features.npy import NpySource
 from features.parts import Part, all_finite, fingerprint, is_done, write_part
 from features.table import Row
@@ -46,6 +46,7 @@ class Source(Protocol):
 
     path: Path
     rows: dict[tuple[str, str], Row]
+    remarks: tuple[str, ...]
 
     def row(self, video: str, stream: str) -> Row: ...
     def attributes(self, video: str, stream: str) -> dict[str, Any]: ...
@@ -56,9 +57,18 @@ class Source(Protocol):
 
 
 def open(
-    path: Path | str, *, fps: float | Mapping[str, float] | None = None, window: int = 16, stride: int = 4
+    path: Path | str,
+    *,
+    fps: float | Mapping[str, float] | None = None,
+    window: int | None = None,
+    stride: int | None = None,
 ) -> Store:
-    """Opens a feature store. fps (of all videos, or by video id), window and stride speak for .npy files only."""
+    """Opens a feature store.
+
+    fps (of all videos, or by video id), window and stride speak for .npy files only. None: not known; then they come
+    from the grid.json beside the files, or are ActionFormer's 16 and 4, which `remarks` says. StoreError where given
+    and found ones differ.
+    """
     path = Path(path)
     if path.is_dir():
         return Store(NpySource(path, fps, window, stride))
@@ -79,6 +89,19 @@ class Store:
     @property
     def path(self) -> Path:
         return self._source.path
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was taken for granted when the store was opened, a sentence each, to be told to the user."""
+        return self._source.remarks
+
+    def is_imported(self, video: str, stream: str) -> bool:
+        """Whether the features were made elsewhere: nobody here can extract them anew. False where that is not told."""
+        try:
+            attributes = self.attributes(video, stream)
+        except StoreError:
+            return False
+        return attributes.get("origin") == IMPORTED or "imported_from" in attributes
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -102,9 +125,11 @@ class Store:
         features = self.array(video, stream, "features", start, stop)
         if not all_finite(features):
             bad = ~np.isfinite(features).all(axis=1)
+            source = self.attributes(video, stream).get("imported_from")
+            mend = f"Mend {source}, where it comes from" if source else "Extract this video anew"
             raise StoreError(
                 f"{self.path}: {stream} of video {video!r} is NaN or infinite at {int(bad.sum())} of {len(bad)} steps, "
-                f"first at step {(start or 0) + int(bad.argmax())}. Extract this video anew, or leave it out."
+                f"first at step {(start or 0) + int(bad.argmax())}. {mend}, or leave it out."
             )
         return features
 

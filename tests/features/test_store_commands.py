@@ -229,3 +229,13 @@ def test_stretched_features_share_the_duration_evenly(shared_data: Path, tmp_pat
     opened = features.open(store)
     assert opened.read("v_test1", "rgb").shape == (5, 400)
     np.testing.assert_allclose(opened.grid("v_test2").t_center, [2, 6, 10, 14, 18])
+
+
+def test_a_store_tells_imported_features_from_extracted_ones(store: Path, tmp_path: Path) -> None:
+    folder, target = tmp_path / "npy", tmp_path / "imported.h5"
+    folder.mkdir()
+    np.save(folder / "a.npy", np.ones((4, 8), np.float32))
+    assert importer.main(["--npy", str(folder), "--features", str(target), "--fps", "30"]) == 0
+    assert features.open(target).is_imported("a", "rgb")
+    assert not features.open(target).is_imported("a", "flow")  # not there
+    assert not features.open(store).is_imported("v0", "rgb")
