@@ -35,6 +35,11 @@ OTHER: dict[str, Any] = {
     "head_options.levels": 2, "method_options.branch_weight": 0.5,
 }  # fmt: skip
 ELSEWHERE = {
+    "joint_teacher": "test_unlabelled",
+    "data.train_videos": "test_unlabelled",
+    "data.unlabelled": "test_unlabelled",
+    "data.unlabelled_subset": "test_unlabelled",
+    "sampling.unlabelled_batch_size": "test_unlabelled",
     "cue": "read where a teacher is loaded: test_teacher",
     "teacher": "read where a teacher is loaded: test_teacher",
     "recipe": "a note: where the values came from",
