@@ -8,7 +8,6 @@ of teachers. One branch is a plain detector; two branches are joined by local at
 """
 
 import dataclasses
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +21,8 @@ from detect.branches import Projection
 from detect.fusion import FusionConfig, LocalAttentiveFusion
 from detect.heads import HEADS
 from detect.heads.base import Head, Predictions
+from detect.sealed import DamagedError, check_seal, first_line, read_unsealed, write_sealed
 from detect.suppress import Suppression
-from features.commit import write_whole
 
 SCHEMA = "flowless-detector/1"
 
@@ -55,6 +54,8 @@ class DetectorConfig:
     window: int = 16  # frames seen by one clip
     stride: int = 4  # frames between clips
     geometry: str = ""  # how frames were resized and cropped, as the store says it
+    steps_per_s: float = 0.0  # of the features it was trained on, one rate for all videos; 0: unknown, or several
+    annotations: str = ""  # fingerprint of the training subset: which videos, which actions
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -75,6 +76,8 @@ class DetectorConfig:
     @classmethod
     def from_json(cls, text: str) -> "DetectorConfig":
         values = json.loads(text)
+        if not isinstance(values, dict):
+            raise DetectorError(f"DetectorConfig: expected an object, found a {type(values).__name__}")
         values["fusion"] = FusionConfig(**values["fusion"])
         values["suppression"] = Suppression(**values["suppression"])
         return cls(**values)
@@ -106,12 +109,11 @@ class Detector(nn.Module):
         head = HEADS[self.config.head]
         values = {"width": self.config.width, **self.config.head_config}
         try:
-            config = head.Config(**values)
-        except (TypeError, ValueError) as error:
+            return head(in_channels, len(self.config.classes), head.Config(**values))
+        except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError, AssertionError) as error:
             raise DetectorError(
-                f"DetectorConfig: head_config does not fit the head {self.config.head!r}: {error}"
+                f"DetectorConfig: head_config does not fit the head {self.config.head!r}: {first_line(error)}"
             ) from None
-        return head(in_channels, len(self.config.classes), config)
 
     def set_normalisation(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Mean and standard deviation per channel, both (D_in,), by cue.
@@ -161,32 +163,34 @@ class Detector(nn.Module):
     def save(self, path: Path | str) -> None:
         """Weights, configuration and normalisation in one file, which appears whole or not at all."""
         state = {name: value.detach().cpu() for name, value in self.state_dict().items()}
-        content = io.BytesIO()
-        torch.save({"schema": SCHEMA, "config": self.config.to_json(), "state": state}, content)
-        write_whole(Path(path), content.getvalue())
+        write_sealed(Path(path), {"schema": SCHEMA, "config": self.config.to_json(), "state": state})
 
     @classmethod
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "Detector":
         """The detector of a file, in evaluation mode.
 
-        Reads tensors and text only: a file from a stranger runs no code.
+        Reads tensors and text only: a file from a stranger runs no code. What is not as `save` wrote it is refused.
         """
         try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
+            saved = read_unsealed(Path(path))
         except FileNotFoundError:
             raise DetectorError(f"{path}: no such file; train.run writes detector.pt into its --out folder") from None
-        except Exception as error:  # torch raises a different type for every way in which a file can be wrong
+        except DamagedError as error:
+            raise DetectorError(f"{path}: not a detector file ({error})") from None
+        if saved.get("schema") != SCHEMA:
             raise DetectorError(
-                f"{path}: not a detector file ({type(error).__name__}: {str(error).splitlines()[0]})"
-            ) from None
-        if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
-            found = saved.get("schema") if isinstance(saved, dict) else type(saved).__name__
-            raise DetectorError(
-                f"{path}: expected a file of schema {SCHEMA}, found {found}; train.run writes it as detector.pt"
+                f"{path}: expected a file of schema {SCHEMA}, found {saved.get('schema')!s:.60}; "
+                f"train.run writes it as detector.pt"
             )
         try:
-            detector = cls(DetectorConfig.from_json(saved["config"]))
+            config = DetectorConfig.from_json(saved["config"])
+            check_seal(saved)
+            detector = cls(config)
             detector.load_state_dict(saved["state"])
-        except (KeyError, TypeError, ValueError, RuntimeError, DetectorError) as error:
+        except (DamagedError, DetectorError) as error:
             raise DetectorError(f"{path}: made by another version of flowless, or damaged: {error}") from None
+        except Exception as error:  # a stranger's file may hold anything under our names
+            raise DetectorError(
+                f"{path}: made by another version of flowless, or damaged: {type(error).__name__}: {first_line(error)}"
+            ) from None
         return detector.to(device).eval()

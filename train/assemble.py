@@ -14,6 +14,7 @@ import torch
 
 import features
 from detect.detector import Detector, DetectorConfig
+from detect.devices import choose_device
 from evaluate.annotations import Annotations, read_annotations
 from features.store import Store
 from train.checkpoint import Run
@@ -23,10 +24,11 @@ from train.memory import Memory
 from train.methods import METHODS
 from train.methods.base import Method, Normaliser
 from train.optimiser import Average, make_optimiser
+from train.origin import Origin, annotations_id, origin_of
 from train.settings import from_dict
 from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, motion_branch
 from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
-from train.videos import Pool, channel_statistics, outside, videos_of
+from train.videos import Pool, channel_statistics, outside, steps_per_s, videos_of
 
 TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
 
@@ -109,7 +111,21 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     unlabelled = pools[1] if len(pools) > 1 else None
     samples = Samples(pools[0], unlabelled, student_cues, config.sampling, config.seed, detector, memory)
     average = Average(detector, optimiser.ema, optimiser.ema_warmup)
-    return Run(method, average, make_optimiser(method, optimiser)), samples
+    epochs, _ = optimiser.lengths(samples.steps_per_epoch())
+    return Run(method, average, make_optimiser(method, optimiser), epochs=epochs), samples
+
+
+def origin_for(config: Config, material: Material) -> Origin:
+    """What the run is made from, in fingerprints."""
+    teachers = [path for name in ROLES.values() if (path := getattr(config, name))]
+    cues = [
+        *METHODS[config.method].branches(config.cues),
+        *(cue for path in teachers for cue in Detector.load(path).cues),
+    ]
+    stores: list[tuple[Store, Sequence[str]]] = [(material.store, list(material.truth.videos))]
+    if material.unlabelled is not None:
+        stores.append((material.unlabelled.store, material.unlabelled.videos))
+    return origin_of(material.truth, stores, list(dict.fromkeys(cues)), teachers)
 
 
 def detector_config(config: Config, branches: tuple[str, ...], material: Material) -> DetectorConfig:
@@ -133,6 +149,8 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
         window=int(attributes["window"]),
         stride=int(attributes["stride"]),
         geometry=str(attributes.get("geometry", "")),
+        steps_per_s=steps_per_s(store, list(material.truth.videos), branches[0]),
+        annotations=annotations_id(material.truth),
     )
 
 
@@ -221,14 +239,6 @@ def refuse_distillation(config: Config) -> None:
 
 def method_options(config: Config) -> Any:
     return from_dict(METHODS[config.method].Options, config.method_options, f"method {config.method}")
-
-
-def choose_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("--device cuda: this PyTorch sees no CUDA device. Leave --device away to train on the CPU")
-    return torch.device(name)
 
 
 def seed_everything(seed: int) -> None:

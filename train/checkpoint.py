@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from features.commit import whole_file
+from detect.sealed import DamagedError, check_seal, first_line, read_unsealed, write_sealed
 from train.config import TrainingError
 from train.methods.base import Method
 from train.optimiser import Average
+
+SCHEMA = "flowless-run/1"
 
 
 @dataclass
@@ -23,6 +25,9 @@ class Run:
     method: Method
     average: Average
     optimiser: torch.optim.Optimizer
+    config: str = ""  # the run's config.json
+    origin: dict[str, Any] = field(default_factory=dict)  # what it is made from, see train/origin.py
+    epochs: int = 0  # of the whole run
     epoch: int = 0  # the one in progress
     position: int = 0  # steps of it that are done
     step: int = 0  # steps done in all
@@ -40,34 +45,53 @@ class Run:
 
 
 def save(path: Path, run: Run) -> None:
-    state = {
-        "method": run.method.state_dict(),
-        "average": run.average.state,
-        "optimiser": run.optimiser.state_dict(),
-        "epoch": run.epoch,
-        "position": run.position,
-        "step": run.step,
-        "sums": run.sums,
-        "random": random_state(),
-    }
-    with whole_file(path) as part:
-        torch.save(state, part)
+    write_sealed(
+        path,
+        {
+            "schema": SCHEMA,
+            "config": run.config,
+            "origin": run.origin,
+            "method": run.method.state_dict(),
+            "average": run.average.state,
+            "optimiser": run.optimiser.state_dict(),
+            "epochs": run.epochs,
+            "epoch": run.epoch,
+            "position": run.position,
+            "step": run.step,
+            "sums": run.sums,
+            "random": random_state(),
+        },
+    )
 
 
-def load(path: Path, run: Run) -> None:
-    """Put what `save` wrote back into a run built from the same configuration."""
+def read(path: Path) -> dict[str, Any]:
+    """What `save` wrote, whole; TrainingError where the file is anything else."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        run.method.load_state_dict(state["method"])
-        run.average.state = {name: value.to(run.average.state[name].device) for name, value in state["average"].items()}
-        run.optimiser.load_state_dict(state["optimiser"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        saved = read_unsealed(path)
+        if saved.get("schema") != SCHEMA:
+            raise DamagedError(f"expected schema {SCHEMA}, found {saved.get('schema', 'none')!r:.60}")
+        check_seal(saved)
+    except (DamagedError, OSError) as error:
         raise TrainingError(
-            f"{path}: cannot go on from here ({error}). It belongs to another configuration or is damaged: "
+            f"{path}: cannot go on from here ({error}). It is damaged or of another version: "
+            f"start again with another --out, or with --overwrite"
+        ) from None
+    return saved
+
+
+def restore(saved: dict[str, Any], run: Run, where: Path) -> None:
+    """Put what `read` gave back into a run built from the same configuration."""
+    try:
+        run.method.load_state_dict(saved["method"])
+        run.average.state = {name: value.to(run.average.state[name].device) for name, value in saved["average"].items()}
+        run.optimiser.load_state_dict(saved["optimiser"])
+        run.epoch, run.position, run.step, run.sums = (saved[name] for name in ("epoch", "position", "step", "sums"))
+        set_random_state(saved["random"])
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise TrainingError(
+            f"{where}: cannot go on from here ({first_line(error)}). It belongs to another configuration: "
             f"start again with another --out, or with --overwrite"
         ) from error
-    run.epoch, run.position, run.step, run.sums = state["epoch"], state["position"], state["step"], state["sums"]
-    set_random_state(state["random"])
 
 
 def random_state() -> dict[str, Any]:

@@ -1,13 +1,20 @@
-"""What a run says while it learns: one row per epoch in log.csv, the same scalars for TensorBoard."""
+"""What a run says while it learns: one row per epoch in log.csv, the same scalars for TensorBoard.
+
+Both are on disk when `write` returns: a run that is killed loses no epoch that its last.pt knows.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from features.commit import whole_file
+from features.commit import write_whole
+from train.settings import TrainingError
 
 
 class Log:
@@ -15,30 +22,33 @@ class Log:
 
     def __init__(self, folder: Path, from_epoch: int = 0) -> None:
         """Rows of epochs >= `from_epoch`, written by a run that was killed later than its checkpoint, are dropped."""
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         self.path = folder / "log.csv"
         self.rows = [row for row in read(self.path) if int(row["epoch"]) < from_epoch]
-        self.rewrite()
-        self.board = SummaryWriter(str(folder), purge_step=from_epoch or None)
+        self.save()
+        # Not SummaryWriter: it hands events to a thread, whose queue no flush waits for and whose full disk none hears.
+        self.board = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        self.board.write_event(Event(step=from_epoch, session_log=SessionLog(status=SessionLog.START)))
 
-    def rewrite(self) -> None:
-        with whole_file(self.path) as part, part.open("w", newline="") as file:
-            if self.rows:
-                writer = csv.DictWriter(file, fieldnames=list(self.rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(self.rows)
+    def save(self) -> None:
+        text = io.StringIO()
+        if self.rows:
+            writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        write_whole(self.path, text.getvalue().encode())
 
     def write(self, epoch: int, values: Mapping[str, float]) -> None:
-        row = {"epoch": str(epoch)} | {name: f"{value:.9g}" for name, value in values.items()}
-        self.rows.append(row)
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]), lineterminator="\n")
-            if len(self.rows) == 1:
-                writer.writeheader()
-            writer.writerow(row)
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        self.rows.append({"epoch": str(epoch)} | {name: f"{value:.9g}" for name, value in values.items()})
+        self.save()
         for name, value in values.items():
-            self.board.add_scalar(name, value, epoch)
+            self.board.write_event(Event(step=epoch, wall_time=time.time(), summary=scalar(name, value)))
+        self.board.flush()
 
     def __enter__(self) -> Log:
         return self
@@ -53,5 +63,11 @@ def read(path: Path) -> list[dict[str, str]]:
     """The rows of a log.csv, none where there is no such file."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["epoch"])
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise TrainingError(f"{path}: not the log of a run ({error!r}). Move it away; a new one is begun") from None
+    return rows

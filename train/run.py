@@ -27,17 +27,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from detect.detector import DetectorError
+from detect.devices import DeviceError, choose_device
 from detect.heads import HEADS
 from evaluate.annotations import AnnotationError
 from features.store import StoreError
 from train import checkpoint
-from train.assemble import Material, assemble, open_material
+from train.assemble import Material, assemble, open_material, origin_for
 from train.config import Config, Data, TrainingError
+from train.folder import begin, is_finished, run_to_resume
 from train.log import Log
 from train.loop import Interrupted, fit
 from train.methods import METHODS
 from train.recipes import RECIPES, automatic
-from train.settings import difference, set_values
+from train.settings import set_values
 from train.stop import Stop
 
 CANNOT_WRITE = 74  # EX_IOERR: a full disk, a folder that may not be written to
@@ -47,26 +49,38 @@ INTERRUPTED = 75  # EX_TEMPFAIL: repeat the command with --resume
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        return train(args)
-    except (TrainingError, DetectorError, AnnotationError, StoreError) as error:
+        with Stop(args.stop_after) as stop:
+            return train(args, stop)
+    except (TrainingError, DetectorError, DeviceError, AnnotationError, StoreError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{error}: nothing is half-written; mend it and repeat the command with --resume", file=sys.stderr)
         return CANNOT_WRITE
+    except KeyboardInterrupt:
+        print(f"{args.out}: interrupted; nothing is half-written. Repeat the command with --resume", file=sys.stderr)
+        return INTERRUPTED
 
 
-def train(args: argparse.Namespace) -> int:
+def train(args: argparse.Namespace, stop: Stop) -> int:
     out = args.out
     config, material = configure(args)
-    going_on = enter(out, config, args)
+    origin = origin_for(config, material)
+    saved = run_to_resume(out, config, origin, args.resume, args.overwrite)
+    if saved is not None and is_finished(out, saved):
+        print(f"{out / 'detector.pt'}: {config.method}, finished before, after {saved['step']} steps; left alone")
+        return 0
     run, samples = assemble(config, material, out)
-    if going_on:
-        checkpoint.load(out / "last.pt", run)
-    config.write(out / "config.json")
+    run.config, run.origin = config.to_json(), origin.to_dict()
+    if saved is not None:
+        checkpoint.restore(saved, run, out / "last.pt")
+        if not (out / "config.json").exists():
+            config.write(out / "config.json")
+    else:
+        begin(out, config, run)
     try:
-        with Log(out, from_epoch=run.epoch) as log, Stop(args.stop_after) as stop:
-            fit(run, samples, config.optimiser, out, log, stop)
+        with Log(out, from_epoch=run.epoch) as log:
+            fit(run, samples, config.optimiser, out, log, stop.after_steps())
     except Interrupted:
         print(f"{out}: stopped after {run.step} steps. To go on, repeat the command with --resume", file=sys.stderr)
         return INTERRUPTED
@@ -74,33 +88,12 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
-def enter(out: Path, config: Config, args: argparse.Namespace) -> bool:
-    """Make the run folder, or find out that there is a run in it to go on with."""
-    if (out / "last.pt").exists() and not args.overwrite:
-        if not args.resume:
-            raise TrainingError(
-                f"{out}: holds a run. --resume goes on with it, --overwrite starts it again; or name another --out"
-            )
-        changed = difference(Config.read(out / "config.json"), config)
-        if changed:
-            raise TrainingError(
-                f"{out}: cannot resume with other settings than the run began with: {'; '.join(changed)}. "
-                f"Repeat the first command with --resume, or start anew with another --out"
-            )
-        return True
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("last.pt", "detector.pt", "log.csv"):
-        (out / name).unlink(missing_ok=True)
-    for events in out.glob("events.out.tfevents.*"):
-        events.unlink()
-    return False
-
-
 def configure(args: argparse.Namespace) -> tuple[Config, Material]:
     """The run's configuration: a recipe or a config.json, then options, then --set, in this order."""
     saved = args.config or (args.out / "config.json" if args.resume and not args.features else None)
     config = Config.read(saved) if saved else Config()
     config = replace(config, data=chosen(config.data, args), **options(args))
+    choose_device(config.device)  # before anything is read for one that is not there
     for name in ("features", "annotations"):
         if not getattr(config.data, name):
             raise TrainingError(f"--{name} is missing (or --config with the config.json of a run)")
@@ -198,7 +191,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on with the run in --out, if there is one")
     add("--overwrite", action="store_true", help="start the run in --out again")
     add("--stop-after", type=int, metavar="EPOCHS", help="stop here as Ctrl-C would; --resume goes on")
-    add("--device", choices=["auto", "cpu", "cuda"], help="default: auto")
+    add("--device", help="auto, cpu, cuda, one of several as cuda:1, or mps (default: auto)")
     return parser.parse_args(argv)
 
 

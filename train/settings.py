@@ -29,9 +29,17 @@ class TrainingError(Exception):
 def read_json(path: Path, what: str) -> Any:
     """The content of a JSON file; TrainingError, saying that `what` was expected, for anything else."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=each_once)
-    except (OSError, ValueError, RecursionError) as error:  # a key twice, a number of 5,000 digits, 10,000 brackets
-        raise TrainingError(f"{path}: {error or type(error).__name__}. Expected {what}") from None
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: {error}. Expected {what}") from None
+    return parse_json(text, str(path), what)
+
+
+def parse_json(text: str, where: str, what: str = "settings") -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=each_once)
+    except (ValueError, RecursionError) as error:  # a key twice, a number of 5,000 digits, 10,000 brackets
+        raise TrainingError(f"{where}: {error}. Expected {what}") from None
 
 
 def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,19 +9,30 @@ from train.checkpoint import Run
 
 
 class Stop:
-    """Asked after every step. The first signal lets the step in progress end; a second one kills as usual."""
+    """Asked after every step. The first signal lets the step in progress end; a second one kills as usual.
+
+    Before there are steps, while data and networks are got ready, a signal raises KeyboardInterrupt.
+    """
 
     def __init__(self, after_epochs: int | None = None) -> None:
         self.after_epochs = after_epochs
         self.asked = False
+        self.stepping = False
         self.before: dict[int, object] = {}
 
     def __call__(self, run: Run) -> bool:
         return self.asked or (self.after_epochs is not None and run.epoch >= self.after_epochs)
 
+    def after_steps(self) -> Stop:
+        """From here on there are steps, after each of which it is asked."""
+        self.stepping = True
+        return self
+
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         self._restore()
+        if not self.stepping:
+            raise KeyboardInterrupt
 
     def _restore(self) -> None:
         while self.before:

@@ -36,6 +36,8 @@ class Targets:
         if self.segments.ndim != 2 or self.segments.shape[1] != 2 or self.labels.shape != self.segments.shape[:1]:
             shapes = f"{tuple(self.segments.shape)} and {tuple(self.labels.shape)}"
             raise ValueError(f"Targets: expected segments (N, 2) and labels (N,), got {shapes}")
+        if self.labels.device.type == "cpu" and len(self.labels) and int(self.labels.min()) < 0:
+            raise ValueError(f"Targets: label {int(self.labels.min())}: expected a class from 0 on")  # -1 is the last
 
     def to(self, device: torch.device | str) -> "Targets":
         return Targets(self.segments.to(device), self.labels.to(device))
