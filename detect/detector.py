@@ -54,7 +54,7 @@ class DetectorConfig:
     window: int = 16  # frames seen by one clip
     stride: int = 4  # frames between clips
     geometry: str = ""  # how frames were resized and cropped, as the store says it
-    steps_per_s: float = 0.0  # of the features it was trained on, one rate for all videos; 0: unknown, or several
+    steps_per_s: float = 0.0  # of the features it was trained on, the usual video's; 0: not known
     annotations: str = ""  # fingerprint of the training subset: which videos, which actions
 
     def __post_init__(self) -> None:
@@ -67,6 +67,8 @@ class DetectorConfig:
         missing = [cue for cue in self.branches if cue not in self.feature_dims]
         if missing:
             raise DetectorError(f"DetectorConfig: feature_dims lacks {', '.join(missing)} of branches {self.branches}")
+        if self.resize is not None and not (type(self.resize) is int and self.resize > 0):
+            raise DetectorError(f"DetectorConfig: resize must be a number of steps, got {self.resize!r:.60}")
         if self.head not in HEADS:
             raise DetectorError(f"DetectorConfig: no head {self.head!r}; there are {', '.join(sorted(HEADS))}")
 
@@ -149,15 +151,24 @@ class Detector(nn.Module):
     def forward(self, cues: Mapping[str, Tensor], mask: Tensor) -> Predictions:
         return self.predict_from(self.branch_features(cues, mask), mask)
 
-    def check_features(self, feature_ids: Mapping[str, str], where: str) -> None:
-        """Refuses features made otherwise than those of training; `where` names them in the message."""
+    def check_features(self, feature_ids: Mapping[str, str], where: str, imported: bool = False) -> None:
+        """Refuses features made otherwise than those of training; `where` names them in the message.
+
+        imported: they were made elsewhere, so that nobody here can extract them.
+        """
+        made = f"with window {self.config.window} and stride {self.config.stride} as for training"
+        columns = " and ".join(f"{self.config.feature_dims[cue]} columns of {cue}" for cue in self.cues)
+        remedy = (
+            f"Give features of the same kind, {columns}, imported {made} (features.importer --window, --stride)"
+            if imported
+            else "Extract them with the backbone, weights, window, stride and geometry of training"
+        )
         for cue in self.cues:
             expected, found = self.config.feature_ids.get(cue), feature_ids[cue]
             if expected is not None and expected != found:
                 raise DetectorError(
                     f"{where}: stream {cue!r} has features {found}, but the detector was trained on {expected}. "
-                    "Extract them with the backbone, weights, window, stride and geometry of training, "
-                    "or train a detector on these."
+                    f"{remedy}, or train a detector on these."
                 )
 
     def save(self, path: Path | str) -> None:

@@ -72,7 +72,8 @@ def _candidates(
 def check_store(detector: Detector, store: Store, videos: Sequence[str]) -> None:
     """Refuses, before any work, videos without features and features made otherwise than those of training."""
     store.check(videos, detector.cues)
-    detector.check_features({cue: store.feature_id(cue) for cue in detector.cues}, str(store.path))
+    imported = bool(videos) and all(store.is_imported(videos[0], cue) for cue in detector.cues)
+    detector.check_features({cue: store.feature_id(cue) for cue in detector.cues}, str(store.path), imported)
 
 
 def detect_video(

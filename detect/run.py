@@ -5,49 +5,58 @@
         --annotations demo/annotations.json --subset Test
 
 Writes detections in ActivityNet's results JSON, and beside them a report of what each video cost: seconds of compute
-for reading and for the detector. Reads only the cues that the detector was made for. Videos without features, and
-features made otherwise than those of training, are refused. Exit code 3: some videos could not be read.
+for reading and for the detector. Reads only the cues that the detector was made for. Videos without features are
+refused, or left out with --missing skip; features made otherwise than those of training are refused. Exit code 3: some
+videos could not be read.
 """
 
 import argparse
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from detect.detector import Detector, DetectorError
+from detect.devices import DeviceError, choose_device
 from detect.inference import check_store, detect_video
+from detect.missing import MISSING, REFUSE, with_features
 from evaluate.annotations import AnnotationError, Annotations, read_annotations
 from evaluate.detections import DetectionError, write_detections
 from features.report import write_report
 from features.store import Store, StoreError
 from features.store import open as open_store
 
+CANNOT_WRITE, INTERRUPTED = 74, 75  # EX_IOERR, EX_TEMPFAIL
+COSTS_ONE_VIDEO = (StoreError, DetectorError, OSError, ValueError, LookupError, RuntimeError)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     torch.set_num_threads(args.threads)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: schedulers send it
     try:
+        args.device = str(choose_device(args.device))
+        detector = Detector.load(args.detector, args.device)
         annotations = read_annotations(args.annotations, strict=False) if args.annotations else None
         if annotations is not None and args.subset:
             annotations = annotations.subset(args.subset)
-        detector = Detector.load(args.detector, args.device)
-        store = open_features(args, annotations)
-        videos = choose_videos(args, store, annotations)
-        failed = run(args, detector, store, videos, annotations)
-    except (DetectorError, StoreError, AnnotationError, DetectionError) as error:
+        store = open_features(args, detector, annotations)
+        failed = run(args, detector, store, choose_videos(args, detector, store, annotations), annotations)
+    except (DetectorError, DeviceError, StoreError, AnnotationError, DetectionError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 74
+        print(f"{type(error).__name__}: {error}; nothing is half-written", file=sys.stderr)
+        return CANNOT_WRITE
     except KeyboardInterrupt:
         print("interrupted: nothing was written; repeat the command", file=sys.stderr)
-        return 75
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 3 if failed else 0
 
 
@@ -62,34 +71,53 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, help="annotations that know --subset, and the fps of .npy files")
     parser.add_argument("--subset", help="videos of this subset of --annotations")
     parser.add_argument("--fps", type=float, help="frames per second of .npy files (default: by --annotations)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    parser.add_argument("--missing", choices=MISSING, default=REFUSE,
+                        help="videos without features: refuse (default), or skip them")  # fmt: skip
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, one of several as cuda:1, or mps (default: auto)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1, as every worker has)")
     args = parser.parse_args(argv)
     if args.threads < 1:
         parser.error(f"--threads {args.threads}: expected 1 or more")
     if args.subset and not args.annotations:
         parser.error("--subset needs --annotations")
-    if args.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: torch sees no CUDA device here; take --device cpu")
-    if args.device == "auto":
-        args.device = "cuda" if torch.cuda.is_available() else "cpu"
     return args
 
 
-def open_features(args: argparse.Namespace, annotations: Annotations | None) -> Store:
-    """The store; .npy files know no frame rate, so it comes from --fps or the annotations."""
-    fps: Any = args.fps
+def open_features(args: argparse.Namespace, detector: Detector, annotations: Annotations | None) -> Store:
+    """The store; .npy files are opened with the window and stride that the detector was trained with.
+
+    Their frame rates are those of --fps, the annotations or a grid.json beside the files, else those of training.
+    """
+    config = detector.config
+    fps: dict[str, float] | float | None = args.fps
     if fps is None and annotations is not None:
-        fps = {video: truth.fps for video, truth in annotations.videos.items() if truth.fps is not None}
-    return open_store(args.features, fps=fps or None)
+        fps = {video: truth.fps for video, truth in annotations.videos.items() if truth.fps is not None} or None
+    store = open_store(args.features, fps=fps, window=config.window, stride=config.stride)
+    unknown = [row.video for row in store.rows if row.num_steps >= 0 and not row.fps > 0]
+    if not unknown or not config.steps_per_s or not args.features.is_dir():
+        return store
+    rate = config.steps_per_s * config.stride
+    print(f"{args.features}: the frame rate of {len(set(unknown))} videos is not known; taken for that of training, "
+          f"{rate:g} per second (--fps says another)", file=sys.stderr)  # fmt: skip
+    known = {row.video: row.fps for row in store.rows if row.fps > 0}
+    return open_store(
+        args.features, fps=dict.fromkeys(unknown, rate) | known, window=config.window, stride=config.stride
+    )
 
 
-def choose_videos(args: argparse.Namespace, store: Store, annotations: Annotations | None) -> list[str]:
+def choose_videos(
+    args: argparse.Namespace, detector: Detector, store: Store, annotations: Annotations | None
+) -> list[str]:
+    """The videos asked for that have features; what becomes of the others is --missing's."""
     if args.videos:
-        return list(dict.fromkeys(args.videos))
-    if args.subset and annotations is not None:
-        return list(annotations.videos)
-    return list(store.videos)
+        asked = list(dict.fromkeys(args.videos))
+    elif args.subset and annotations is not None:
+        asked = list(annotations.videos)
+    else:
+        asked = list(store.videos)
+    return with_features(store, asked, detector.cues, args.missing, args.out.with_name(f"{args.out.stem}.missing.txt"))
 
 
 def run(
@@ -103,19 +131,19 @@ def run(
     for video in tqdm(videos, unit="video", desc="detect"):
         try:
             found, seconds = detect_video(detector, store, video, durations_s.get(video))
-        except StoreError as error:  # such as NaN, which is seen only when the features are read
-            failures.append({"video": video, "cause": "StoreError", "message": str(error)})
+            record = {
+                "duration_s": durations_s.get(video) or store.duration_s(video),
+                "frames": int(store.attributes(video, detector.cues[0]).get("num_frames", 0)),
+                "seconds": seconds,
+                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "device": args.device,
+                "threads": torch.get_num_threads(),
+            }
+        except COSTS_ONE_VIDEO as error:  # such as NaN or a damaged part, seen only when the features are read
+            failures.append({"video": video, "cause": type(error).__name__, "message": str(error)})
             continue
         names = [detector.config.classes[label] for label in found.labels]
-        detections[video] = (found.segments, found.scores, names)
-        records[video] = {
-            "duration_s": durations_s.get(video) or store.duration_s(video),
-            "frames": int(store.attributes(video, detector.cues[0]).get("num_frames", 0)),
-            "seconds": seconds,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "device": args.device,
-            "threads": torch.get_num_threads(),
-        }
+        detections[video], records[video] = (found.segments, found.scores, names), record
     if failures and not detections:  # one reason for all, such as no frame rate: no file is better than an empty one
         raise StoreError(failures[0]["message"])
     config = detector.config

@@ -15,6 +15,7 @@ import torch
 import features
 from detect.detector import Detector, DetectorConfig
 from detect.devices import choose_device
+from detect.missing import with_features
 from evaluate.annotations import Annotations, read_annotations
 from features.store import Store
 from train.checkpoint import Run
@@ -28,7 +29,7 @@ from train.origin import Origin, annotations_id, origin_of
 from train.settings import from_dict
 from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, motion_branch
 from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
-from train.videos import Pool, channel_statistics, outside, steps_per_s, videos_of
+from train.videos import Pool, channel_statistics, check_actions, steps_per_s, videos_of
 
 TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
 
@@ -62,7 +63,9 @@ def open_material(data: Data) -> Material:
     for remark in truth.remarks:
         print(f"{data.annotations}: {remark}", file=sys.stderr)
     fps = data.fps or {video: t.fps for video, t in truth.videos.items() if t.fps}
-    store = features.open(data.features, fps=fps, window=data.window, stride=data.stride)
+    store = features.open(data.features, fps=fps or None, window=data.window or None, stride=data.stride or None)
+    for remark in store.remarks:
+        print(remark, file=sys.stderr)
     unlabelled = find_unlabelled(data, everything, truth, store)
     if unlabelled is not None:
         print(unlabelled.remark, file=sys.stderr)
@@ -70,15 +73,21 @@ def open_material(data: Data) -> Material:
 
 
 def training_subset(truth: Annotations, data: Data) -> str:
-    """The subset asked for, else the one that everybody trains on."""
+    """The subset asked for, else the one that everybody trains on, else the only one that is not for testing."""
     usual = "Validation" if truth.dataset in TRAINED_ON_VALIDATION else "Training"
+    there = {subset.lower(): subset for subset in truth.subsets}
     name = data.subset or usual
-    if name.lower() not in {subset.lower() for subset in truth.subsets}:
-        raise TrainingError(
-            f"{data.annotations}: no video of subset {name!r}; subsets there: "
-            f"{', '.join(map(repr, truth.subsets))}. Say which to learn from with --train-subset"
-        )
-    return name
+    if name.lower() in there:
+        return name
+    left = [subset for subset in truth.subsets if not subset.lower().startswith("test")]
+    if not data.subset and len(left) == 1:
+        print(f"{data.annotations}: no subset {usual!r}; learning from {left[0]!r}, the only one that is not for "
+              f"testing (--train-subset says another)", file=sys.stderr)  # fmt: skip
+        return left[0]
+    raise TrainingError(
+        f"{data.annotations}: no video of subset {name!r}; subsets there: "
+        f"{', '.join(map(repr, truth.subsets))}. Say which to learn from with --train-subset"
+    )
 
 
 def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Samples]:
@@ -115,17 +124,32 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     return Run(method, average, make_optimiser(method, optimiser), epochs=epochs), samples
 
 
+def cues_read(config: Config) -> list[str]:
+    """The streams that a run reads, its own and its teachers'."""
+    watched = [cue for path in teacher_paths(config) for cue in Detector.load(path).cues]
+    return list(dict.fromkeys([*METHODS[config.method].branches(config.cues), *watched]))
+
+
+def teacher_paths(config: Config) -> list[str]:
+    return [path for name in ROLES.values() if (path := getattr(config, name))]
+
+
+def without_missing(config: Config, material: Material, folder: Path) -> Material:
+    """The material without the videos that have no features, where these may be skipped; else StoreError."""
+    cues, how, others = cues_read(config), config.data.missing, material.unlabelled
+    names = with_features(material.store, list(material.truth.videos), cues, how, folder / "missing.txt")
+    if others is not None:
+        found = with_features(others.store, others.videos, cues, how, folder / "missing-unlabelled.txt")
+        others = replace(others, videos=tuple(found))
+    return Material(material.store, material.truth.only(names), others)
+
+
 def origin_for(config: Config, material: Material) -> Origin:
     """What the run is made from, in fingerprints."""
-    teachers = [path for name in ROLES.values() if (path := getattr(config, name))]
-    cues = [
-        *METHODS[config.method].branches(config.cues),
-        *(cue for path in teachers for cue in Detector.load(path).cues),
-    ]
     stores: list[tuple[Store, Sequence[str]]] = [(material.store, list(material.truth.videos))]
     if material.unlabelled is not None:
         stores.append((material.unlabelled.store, material.unlabelled.videos))
-    return origin_of(material.truth, stores, list(dict.fromkeys(cues)), teachers)
+    return origin_of(material.truth, stores, cues_read(config), teacher_paths(config))
 
 
 def detector_config(config: Config, branches: tuple[str, ...], material: Material) -> DetectorConfig:
@@ -158,7 +182,7 @@ def make_pools(material: Material, cues: Sequence[str], resize: int | None) -> l
     """The labelled videos and, where there are some, those without labels; both checked against their stores."""
     store, truth = material.store, material.truth
     videos = videos_of(store, truth, cues, resize)
-    if remark := outside(store, truth, videos):
+    if remark := check_actions(store, truth, videos):
         print(remark, file=sys.stderr)
     pools = [Pool(store, videos)]
     if material.unlabelled is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.fusion import FusionConfig
+from detect.missing import MISSING, REFUSE
 from detect.suppress import Suppression
 from features.commit import write_whole
 from train.settings import TrainingError as TrainingError
@@ -38,16 +39,18 @@ class Data:
     # clipped, any other is refused
     strict: bool = False  # refuse those of published data sets too
     fps: float = 0.0  # of the videos behind .npy files, which cannot say; a store knows
-    window: int = 16  # frames of a clip behind .npy files
-    stride: int = 4  # frames between their clips
+    window: int = 0  # frames of a clip behind .npy files; 0: by the grid.json beside them, else ActionFormer's 16
+    stride: int = 0  # frames between their clips; 0: likewise, else 4
+    missing: str = REFUSE  # videos without features: "refuse", or "skip" them, said and counted
 
     def __post_init__(self) -> None:
-        positive(self, "window", "stride")
+        not_negative(self, "fps", "window", "stride")
+        if self.missing not in MISSING:
+            raise TrainingError(f"data.missing = {self.missing!r}: expected {' or '.join(MISSING)}")
         if self.unlabelled and self.unlabelled_subset:
             raise TrainingError(
                 "--unlabelled and --unlabelled-subset both say where videos without labels are: give one"
             )
-        not_negative(self, "fps")
         if self.repair not in ("", "clip", "drop"):
             raise TrainingError(f"data.repair = {self.repair!r}: expected 'clip', 'drop' or nothing")
 

@@ -29,10 +29,11 @@ from pathlib import Path
 from detect.detector import DetectorError
 from detect.devices import DeviceError, choose_device
 from detect.heads import HEADS
+from detect.missing import MISSING
 from evaluate.annotations import AnnotationError
 from features.store import StoreError
 from train import checkpoint
-from train.assemble import Material, assemble, open_material, origin_for
+from train.assemble import Material, assemble, open_material, origin_for, without_missing
 from train.config import Config, Data, TrainingError
 from train.folder import begin, is_finished, run_to_resume
 from train.log import Log
@@ -109,7 +110,8 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
         warmup = round(config.optimiser.warmup_epochs * args.epochs / config.optimiser.epochs)  # its share stays
         changed = replace(config.optimiser, epochs=args.epochs, warmup_epochs=warmup, min_steps=0)  # asked is asked
         config = replace(config, optimiser=changed)
-    return set_values(config, args.set), material
+    config = set_values(config, args.set)
+    return config, without_missing(config, material, args.out)
 
 
 def with_usual_cues(config: Config, material: Material) -> Config:
@@ -141,7 +143,7 @@ def by_recipe(config: Config, name: str, head: str, material: Material) -> Confi
 
 def chosen(data: Data, args: argparse.Namespace) -> Data:
     names = {"features": "features", "annotations": "annotations", "subset": "train_subset", "fps": "fps"}
-    names |= {name: name for name in ("train_videos", "unlabelled", "unlabelled_subset")}
+    names |= {name: name for name in ("train_videos", "unlabelled", "unlabelled_subset", "missing")}
     given = {field: getattr(args, name) for field, name in names.items() if getattr(args, name) is not None}
     return replace(data, **given, repair=args.repair or data.repair, strict=args.strict or data.strict)
 
@@ -188,6 +190,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--fps", type=float, help="of the videos behind .npy files (default: from the annotations)")
     add("--repair", choices=["clip", "drop"], help="take annotations with flawed segments, and what to do with these")
     add("--strict", action="store_true", help="refuse even the known flaws of published annotations")
+    add("--missing", choices=MISSING, help="videos without features: refuse (default), or skip them")
     add("--resume", action="store_true", help="go on with the run in --out, if there is one")
     add("--overwrite", action="store_true", help="start the run in --out again")
     add("--stop-after", type=int, metavar="EPOCHS", help="stop here as Ctrl-C would; --resume goes on")

@@ -63,23 +63,37 @@ def read_steps(store: Store, video: str, cue: str, resize: int | None = None) ->
     return resize_steps(x, resize) if resize else x
 
 
-def outside(store: Store, truth: Annotations, videos: Sequence[Video]) -> str:
-    """A remark on actions that no clip of their video sees, so that none can learn from them; empty without such."""
+def check_actions(store: Store, truth: Annotations, videos: Sequence[Video]) -> str:
+    """A remark on actions that no clip of their video sees, so that none can learn from them; empty without such.
+
+    TrainingError if there is no other action to learn from.
+    """
     found = []
     for video in videos:
-        unseen = (video.targets.segments[:, 0] > video.num_steps - 1 + video.slack) | (
-            video.targets.segments[:, 1] < -video.slack
+        start, end = video.targets.segments.numpy().T
+        unseen = (start > video.num_steps - 1 + video.slack) | (end < -video.slack)
+        found += [(video.name, *truth.videos[video.name].segments[i]) for i in unseen.nonzero()[0].tolist()]
+    count = sum(len(video.targets.labels) for video in videos)
+    name, start_s, end_s = found[0] if found else ("", 0.0, 0.0)
+    if len(found) == count:
+        first = videos[0]
+        why = (
+            f"none of {len(videos)} videos has one"
+            if not count
+            else f"of {count} none does (first: {name}, {start_s:g} to {end_s:g} s; "
+            f"the features of {first.name} end at {store.grid(first.name).t_center[-1]:.1f} s)"
         )
-        found += [(video.name, *truth.videos[video.name].segments[i]) for i in unseen.nonzero()[:, 0].tolist()]
+        raise TrainingError(
+            f"{store.path}: no action of the training subset lies within the features: check fps, stride, subset; {why}"
+        )
     if not found:
         return ""
-    name, start, end = found[0]
     many = (
         "1 action lies outside the features of its video"
         if len(found) == 1
-        else (f"{len(found)} actions lie outside the features of their videos")
+        else f"{len(found)} actions lie outside the features of their videos"
     )
-    return f"{store.path}: {many} (first: {name}, {start:g} to {end:g} s)"
+    return f"{store.path}: {many} (first: {name}, {start_s:g} to {end_s:g} s)"
 
 
 def channel_statistics(pools: Sequence[Pool], cue: str, resize: int | None = None) -> tuple[Tensor, Tensor]:
@@ -94,8 +108,8 @@ def channel_statistics(pools: Sequence[Pool], cue: str, resize: int | None = Non
 
 
 def steps_per_s(store: Store, videos: Sequence[str], cue: str) -> float:
-    """The rate that the videos share within 2 percent, their median; 0 where it is unknown or they have several."""
+    """The usual video's rate, the median; 0 where none is known."""
     stride = float(store.attributes(videos[0], cue)["stride"])
-    rates = np.array([store.row(video, cue).fps for video in videos]) / stride
-    known = bool(np.isfinite(rates).all()) and rates.max() <= 1.02 * rates.min()
-    return float(np.median(rates)) if known else 0.0
+    rates = np.array([store.row(video, cue).fps for video in videos])
+    known = rates[np.isfinite(rates)]
+    return float(np.median(known)) / stride if len(known) else 0.0

@@ -35,13 +35,13 @@ def test_what_is_not_there_is_refused_by_both_commands(
     with pytest.raises(DeviceError, match=f"--device {name}: "):
         choose_device(name)
     (tmp_path / "config.json").write_text('{"device": "' + name + '", "data": {"features": "x", "annotations": "x"}}')
-    for code in (
-        detect_run.main(
-            ["--detector", "x.pt", "--features", "x.h5", "--out", str(tmp_path / "x.json"), f"--device={name}"]
-        ),
-        train_run.main(["--features", "x", "--annotations", "x", "--out", str(tmp_path / "run"), f"--device={name}"]),
-        train_run.main(["--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "run")]),
+    features = ["--features", str(tmp_path / "x.h5")]
+    for main, arguments in (
+        (detect_run.main, ["--detector", "x.pt", *features, "--out", str(tmp_path / "x.json"), f"--device={name}"]),
+        (train_run.main, [*features, "--annotations", "x", "--out", str(tmp_path / "run"), f"--device={name}"]),
+        (train_run.main, ["--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "run")]),
     ):
+        assert main(arguments) == 2
         said = capsys.readouterr().err
-        assert code == 2 and "DeviceError: --device" in said and said.count("\n") == 1
+        assert "DeviceError: --device" in said and said.count("\n") == 1
     assert not (tmp_path / "run").exists()
