@@ -42,7 +42,8 @@ def shape_of(file: Path, name: str | None = None, *, sequence: bool = True) -> t
     name: of the array in an .npz file. StoreError if the file cannot be a feature sequence.
     """
     if file.suffix == ".csv":
-        return _csv(file).shape
+        rows, columns, _ = _csv_rows(file)
+        return len(rows), len(columns)
     with _opened(file, name) as (stream, size):
         header = _header(file, stream, size)
     return _two_dimensions(file, header) if sequence else header.shape
@@ -124,10 +125,10 @@ def _header(file: Path, stream: IO[bytes], size: int) -> Header:
         raise _cut_short(file, f"not a readable array: {error}") from error
     if dtype.hasobject:
         raise StoreError(
-            f"{file}: holds Python objects, not an array: save the (T, D) array alone. If it is a dictionary with the "
-            f"array under 'feats', and you trust whoever made it: python -c \"import numpy as np; x = "
-            f"np.load('{file}', allow_pickle=True)[()]; np.save('{file.stem}.array.npy', x['feats'])\" "
-            "(print x first to see what it holds; write the new files into a folder of their own)"
+            f"{file}: holds Python objects, not an array: save the (T, D) array alone. They are not loaded here, for "
+            f"loading runs whatever they hold; if you trust whoever made them, and they are a dictionary of arrays: "
+            f"mkdir -p arrays && python -c \"import numpy as np; np.savez('arrays/{file.stem}.npz', "
+            f"**np.load('{file}', allow_pickle=True).item())\"  and import the folder arrays (--array NAME says which)"
         )
     needed = math.prod(shape) * dtype.itemsize
     if any(length < 0 for length in shape) or needed > size - offset:
@@ -161,27 +162,32 @@ def _two_dimensions(file: Path, header: Header) -> tuple[int, int]:
 
 
 def _csv(file: Path) -> np.ndarray:
-    """Rows of numbers, one a step. A first line of names or of column numbers is a header; a nameless first column
-    counts the rows, as pandas writes it."""
+    rows, columns, delimiter = _csv_rows(file)
+    try:
+        array = np.loadtxt(rows, delimiter=delimiter, comments=None, ndmin=2, usecols=columns, quotechar='"')
+    except (ValueError, OverflowError) as error:
+        raise StoreError(f"{file}: expected a row of numbers for every step: {error}") from error
+    if array.shape != (len(rows), len(columns)):
+        raise StoreError(f"{file}: expected a row of numbers for every step, got {array.shape}")
+    return array
+
+
+def _csv_rows(file: Path) -> tuple[list[str], range, str | None]:
+    """Rows of numbers, one a step, which of their columns count, and what stands between them (None: blanks).
+
+    A first line of names or of column numbers is a header; a first column without a name counts the rows (pandas).
+    """
     lines = [line for line in read_text(file).splitlines() if line.strip()]
     if not lines:
         raise _cut_short(file, "it has no line")
     delimiter = next((one for one in (",", ";", "\t") if one in lines[0]), None)
     first = [cell.strip(" \"'") for cell in lines[0].split(delimiter)]
-    numbered = first[0] == ""
-    names = first[1:] if numbered else first
+    numbered = len(first) > 1 and first[0] == ""
+    names = first[int(numbered) :]
     headed = numbered or names == [str(place) for place in range(len(names))] or not all(map(_is_number, names))
-    rows = lines[int(headed) :]
-    if not rows:
+    if not lines[int(headed) :]:
         raise _cut_short(file, "it has a header and no step")
-    columns = range(int(numbered), len(first))
-    try:
-        array = np.loadtxt(rows, delimiter=delimiter, comments=None, ndmin=2, usecols=columns, quotechar='"')
-    except (ValueError, OverflowError) as error:
-        raise StoreError(f"{file}: expected a row of numbers for every step: {error}") from error
-    if 0 in array.shape:
-        raise StoreError(f"{file}: expected a row of numbers for every step, got {array.shape}")
-    return array
+    return lines[int(headed) :], range(int(numbered), len(first)), delimiter
 
 
 def _is_number(text: str) -> bool:

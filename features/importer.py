@@ -4,9 +4,12 @@
     python -m features.importer --npy i3d_features/ --features features/mine.h5 --fps 30 --window 64 --stride 64
     python -m features.importer --csv anet_features/ --features features/anet.h5 --annotations anet.json --stretch
 
---npy: one (T, D) array per video; 2048 columns are RGB then flow, others RGB, unless --columns says what they are.
+--npy: one (T, D) array per video in .npy or .npz files; 2048 columns are RGB then flow, others RGB, unless --columns
+says what they are. Folders rgb/ and flow/, and the files of video_features (VIDEO_rgb.npy, VIDEO_flow.npy,
+VIDEO_fps.npy, VIDEO_timestamps_ms.npy), are streams of one video, with the rate and times of the files.
 --csv: one row of numbers per step under a header line, as mmaction2 and BSN publish them.
-Frame rates and durations come from --annotations (database -> video -> fps, duration), or one --fps serves all.
+Frame rates and durations come from --annotations (ActivityNet's layout or mmaction2's), or one --fps serves all; window
+and stride from the grid.json that features.export leaves, or from --window and --stride.
 --stretch: the steps share the duration of the video evenly, whatever their number (features resized to 100 steps).
 Videos already in the store are skipped; one that cannot be read costs itself and the exit code (3).
 """
@@ -14,130 +17,70 @@ Videos already in the store are skipped; one that cannot be read costs itself an
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from features.commit import DISK_ERRORS
-from features.grid import ClipGrid
-from features.index import refuse_single
-from features.layout import IMPORTED
-from features.npy import TWO_STREAM
-from features.parts import array_digest
-from features.store import Part, StoreError, build_index, fingerprint, is_done, write_part
-
-Columns = dict[str, slice]
+from features.annotated import read_annotated
+from features.importing import import_all
+from features.naming import Naming
+from features.provenance import refuse_target
+from features.store import StoreError, build_index
+from features.survey import Columns, Outcome, Request
+from features.trim import USUAL, trim
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        timing = Timing(args.fps, args.window, args.stride, args.stretch, read_videos(args.annotations))
-        failures = import_all(args.npy or args.csv, args.features, timing, args.columns, args.backbone, args.prefix)
-        build_index(args.features)
+        outcome = run(requested(args), args.trim)
     except StoreError as error:
         print(f"StoreError: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{args.features}: not written: {error}", file=sys.stderr)
         return 74
-    print(f"{args.features}: indexed; {len(failures)} videos failed")
-    return 3 if failures else 0
+    except KeyboardInterrupt:
+        print(f"{args.features}: interrupted; repeat the command to go on", file=sys.stderr)
+        return 75
+    print(f"{args.features}: indexed; {len(outcome.videos)} videos imported, {len(outcome.failures)} files failed")
+    return 3 if outcome.failures else 0
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Where the steps of imported features lie in time."""
-
-    fps: float | None
-    window: int
-    stride: int
-    stretch: bool
-    videos: dict[str, dict[str, Any]]  # of the annotations: duration and fps
-
-    def place(self, video: str, num_steps: int) -> tuple[ClipGrid, dict[str, Any]]:
-        """The grid of a video, and the attributes that say the same."""
-        known = self.videos.get(video, {})
-        duration_s, fps = known.get("duration"), known.get("fps") or self.fps
-        if self.stretch:
-            if not duration_s:
-                raise StoreError(f"video {video!r}: --stretch needs its duration from --annotations")
-            fps = num_steps / float(duration_s)
-            grid = ClipGrid.regular(num_steps, fps, 1, 1)
-            return grid, {"window": 1, "stride": 1, "fps": fps, "duration_s": float(duration_s)}
-        if not fps:
-            raise StoreError(f"video {video!r}: no frame rate: give --fps, or --annotations that have it")
-        grid = ClipGrid.regular(num_steps, float(fps), self.window, self.stride)
-        duration_s = float(duration_s or (num_steps * self.stride + self.window) / fps)
-        return grid, {"window": self.window, "stride": self.stride, "fps": float(fps), "duration_s": duration_s}
+def run(request: Request, trim_steps: int | None) -> Outcome:
+    """Imports, indexes and trims; notes go to stderr."""
+    refuse_target(request.store, request.folder, request.annotations)
+    outcome = import_all(request)
+    build_index(request.store)
+    if trim_steps is not None:
+        trimmed = trim(request.store, outcome.videos, trim_steps)
+        build_index(request.store)
+        outcome.failures += trimmed.problems
+        outcome.notes += [f"{video}: {problem}" for video, problem in trimmed.problems.items()]
+        if trimmed.cut:
+            outcome.notes.append(f"trimmed {len(trimmed.cut)} streams, e.g. {trimmed.cut[0]} steps")
+    for note in outcome.notes:
+        print(f"{request.store}: {note}", file=sys.stderr)
+    return outcome
 
 
-def import_all(
-    folder: Path, store: Path, timing: Timing, columns: Columns | None, backbone: str, prefix: str
-) -> list[str]:
-    """Writes a part per video and stream; returns the videos that could not be read, each said on stderr."""
-    files = sorted([*folder.rglob("*.npy"), *folder.rglob("*.csv")])
-    if not files:
-        raise StoreError(f"{folder}: no .npy or .csv files here")
-    refuse_single(store)
-    failures = []
-    for file in tqdm(files, desc="import", unit=" videos"):
-        video = file.relative_to(folder).with_suffix("").as_posix().removeprefix(prefix)
-        try:
-            _import_video(file, video, store, timing, columns, backbone)
-        except (StoreError, ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-                raise
-            tqdm.write(f"{file}: {error}", file=sys.stderr)
-            failures.append(video)
-    if len(failures) == len(files):
-        raise StoreError(f"{folder}: none of {len(files)} files could be imported; the reasons stand above")
-    return failures
-
-
-def _import_video(file: Path, video: str, store: Path, timing: Timing, columns: Columns | None, backbone: str) -> None:
-    array = np.load(file) if file.suffix == ".npy" else np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2)
-    if array.ndim != 2 or array.dtype.kind != "f":
-        raise StoreError(f"expected a (T, D) array of floats, got {array.shape} {array.dtype}")
-    grid, attributes = timing.place(video, len(array))
-    for stream, chosen in (columns or default_columns(array.shape[1])).items():
-        features = array[:, chosen]
-        if features.shape[1] != chosen.stop - chosen.start:
-            raise StoreError(f"{array.shape[1]} columns, but {stream} should be {chosen.start}:{chosen.stop}")
-        settings = {
-            "imported": file.suffix[1:],
-            "backbone": backbone,
-            "columns": [chosen.start, chosen.stop],
-            "clips": "stretched" if timing.stretch else [timing.window, timing.stride],
-        }
-        made = fingerprint({**settings, **attributes, "data": array_digest(features)})
-        if is_done(store, video, stream, made):
-            continue
-        identity = {"fingerprint": made, "feature_id": fingerprint(settings), "backbone": backbone}
-        arrays = {"features": features, "t_center": grid.t_center}
-        origin = {"origin": IMPORTED, "imported_from": file.name}
-        write_part(store, Part(video, stream, arrays, {**attributes, **identity, **origin}))
-
-
-def default_columns(width: int) -> Columns:
-    if width == TWO_STREAM:
-        return {"rgb": slice(0, TWO_STREAM // 2), "flow": slice(TWO_STREAM // 2, TWO_STREAM)}
-    return {"rgb": slice(0, width)}
-
-
-def read_videos(path: Path | None) -> dict[str, dict[str, Any]]:
-    """The database of an ActivityNet-style annotation file; only durations and frame rates are used."""
-    if path is None:
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["database"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: not an annotation file with a database of videos ({error!r})") from error
+def requested(args: argparse.Namespace) -> Request:
+    return Request(
+        folder=args.npy or args.csv,
+        store=args.features,
+        fps=args.fps,
+        window=args.window,
+        stride=args.stride,
+        stretch=args.stretch,
+        annotations=args.annotations,
+        known=read_annotated(args.annotations) if args.annotations else {},
+        naming=Naming(args.strip_folders, args.prefix, args.suffix, args.add_prefix, args.ignore_case),
+        columns=args.columns,
+        array=args.array,
+        transposed=args.layout == "DT",
+        backbone=args.backbone,
+        replace=args.replace,
+    )
 
 
 def parse_columns(text: str) -> Columns:
@@ -146,31 +89,58 @@ def parse_columns(text: str) -> Columns:
     for item in text.split(","):
         stream, _, span = item.partition("=")
         start, _, stop = span.partition(":")
-        if not (stream and start.isdigit() and stop.isdigit() and int(start) < int(stop)):
+        if not (stream and start.isdecimal() and stop.isdecimal() and int(start) < int(stop)):
             raise argparse.ArgumentTypeError(f"{item!r}: expected stream=start:stop, e.g. rgb=0:1024")
+        if stream in columns:
+            raise argparse.ArgumentTypeError(f"{stream!r} stands twice")
         columns[stream] = slice(int(start), int(stop))
     return columns
+
+
+def parse_rate(text: str) -> float:
+    rate = float(text)
+    if not (math.isfinite(rate) and rate > 0):
+        raise argparse.ArgumentTypeError(f"{text}: expected frames per second above 0")
+    return rate
+
+
+def parse_frames(text: str) -> int:
+    frames = int(text)
+    if frames < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of frames from 1")
+    return frames
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="features.importer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add = parser.add_argument
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--npy", type=Path, metavar="DIR", help="directory of .npy files")
+    where.add_argument("--npy", type=Path, metavar="DIR", help="directory of .npy or .npz files")
     where.add_argument("--csv", type=Path, metavar="DIR", help="directory of .csv files")
-    parser.add_argument("--features", type=Path, required=True, help="feature store to write, e.g. features/thumos.h5")
-    parser.add_argument("--annotations", type=Path, help="annotation JSON with the fps and duration of each video")
-    parser.add_argument("--fps", type=float, help="frame rate of videos that the annotations do not know")
-    parser.add_argument("--window", type=int, default=16, help="frames seen by one clip (default: 16)")
-    parser.add_argument("--stride", type=int, default=4, help="frames between clip starts (default: 4)")
-    parser.add_argument("--stretch", action="store_true", help="steps share the duration evenly")
-    parser.add_argument(
-        "--columns", type=parse_columns, help="which columns are which stream: flow=0:1024,rgb=1024:2048"
-    )
-    parser.add_argument("--prefix", default="", help='taken off the file names, e.g. "v_" (default: none)')
-    parser.add_argument("--backbone", default="unknown", help="what made the features (default: unknown)")
-    return parser.parse_args(argv)
+    add("--features", type=Path, required=True, help="feature store to write, e.g. features/thumos.h5")
+    add("--annotations", type=Path, help="annotation JSON with the fps and duration of each video")
+    add("--fps", type=parse_rate, help="frame rate of videos that the annotations do not know")
+    add("--window", type=parse_frames, help="frames seen by one clip (default: by grid.json or the files, else 16)")
+    add("--stride", type=parse_frames, help="frames between clip starts (default: by grid.json or the files, else 4)")
+    add("--stretch", action="store_true", help="steps share the duration evenly")
+    add("--columns", type=parse_columns, help="which columns are which stream: flow=0:1024,rgb=1024:2048")
+    add("--array", metavar="NAME", help="array in .npz files (default: feats, features, arr_0 or the only one)")
+    add("--layout", choices=("TD", "DT"), default="TD", help="DT: arrays lie (D, T) and are transposed (default: TD)")
+    add("--prefix", default="", help='taken off the file names, e.g. "v_" (default: none)')
+    add("--suffix", default="", help='taken off the file names, e.g. "_rgb" (default: none)')
+    add("--strip-folders", action="store_true", help="leave folders out of the ids: train/v1.npy is v1")
+    add("--add-prefix", default="", metavar="PREFIX", help='put before the file names, e.g. "v_" (default: none)')
+    add("--ignore-case", action="store_true", help="take the ids as the annotations write them")
+    trim_help = f"cut the longer of a video's cues to the shorter, by at most STEPS (default: {USUAL})"
+    add("--trim", type=parse_frames, nargs="?", const=USUAL, metavar="STEPS", help=trim_help)
+    add("--replace", action="store_true", help="overwrite features of these videos that came from elsewhere")
+    add("--backbone", default="unknown", help="what made the features (default: unknown)")
+    args = parser.parse_args(argv)
+    if args.stretch and (args.window or args.stride or args.fps):
+        parser.error("--stretch takes the times from the durations: leave --fps, --window and --stride away")
+    return args
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from features import belonging
 from features.grid import ClipGrid
 from features.hdf5 import Hdf5Source
 from features.index import build_index
@@ -37,8 +38,6 @@ __all__ = [
     "part_path",
     "write_part",
 ]
-
-_SHOWN = 10  # problems listed in one message
 
 
 class Source(Protocol):
@@ -179,7 +178,7 @@ class Store:
         if not videos_of:
             raise StoreError(f"{self.path}: no video has a stream {stream!r}")
         if len(videos_of) > 1:
-            raise StoreError(f"{self.path}: {_mixed(stream, videos_of)}")
+            raise StoreError(f"{self.path}: {belonging.mixed(stream, videos_of)}")
         return next(iter(videos_of))
 
     def check(self, videos: Iterable[str], streams: Iterable[str]) -> None:
@@ -187,46 +186,7 @@ class Store:
 
         Reads the table alone, so it takes milliseconds; NaN is looked for when features are read.
         """
-        videos, streams = list(videos), list(streams)
-        problems: list[str] = []
-        videos_of: dict[str, dict[str, list[str]]] = {stream: {} for stream in streams}
-        for video in videos:
-            missing = [stream for stream in streams if stream not in self._streams.get(video, ())]
-            rows = [self.row(video, stream) for stream in streams if stream not in missing]
-            if missing:
-                problems.append(f"{video}: no {' and no '.join(missing)}")
-            problems += [f"{video}: {problem}" for row in rows[1:] if (problem := _mismatch(rows[0], row))]
-            for row in rows:
-                videos_of[row.stream].setdefault(row.feature_id, []).append(video)
-        problems += [_mixed(stream, made) for stream, made in videos_of.items() if len(made) > 1]
-        if problems:
-            more = f"\n  ... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-            raise StoreError(
-                f"{self.path}: {len(problems)} problem(s) with {' and '.join(streams)} of {len(videos)} videos:\n  "
-                + "\n  ".join(problems[:_SHOWN])
-                + more
-                + "\nRepeat the extraction commands with one set of settings (what is right is skipped), or take these "
-                "videos out of the annotations."
-            )
+        belonging.check(self, list(videos), list(streams))
 
     def close(self) -> None:
         self._source.close()
-
-
-def _mismatch(one: Row, other: Row) -> str:
-    """What keeps two streams of a video from being used side by side; empty if nothing does."""
-    pair = f"{one.stream} and {other.stream}"
-    if one.num_steps != other.num_steps:
-        return f"{pair} differ in length: {one.num_steps} and {other.num_steps} steps"
-    if one.video_sha256 != other.video_sha256 and one.video_sha256 and other.video_sha256:
-        return f"{pair} come from different video files (sha256 {one.video_sha256[:12]}, {other.video_sha256[:12]})"
-    if one.geometry != other.geometry and one.geometry and other.geometry:
-        return f"{pair} see different pictures: {one.geometry} and {other.geometry}"
-    if one.grid != other.grid:
-        return f"{pair} have the same number of clips at different times (window, stride or frame rate differ)"
-    return ""
-
-
-def _mixed(stream: str, videos_of: Mapping[str, list[str]]) -> str:
-    made = ", ".join(f"{key or 'none'} ({len(videos)} videos, e.g. {videos[0]})" for key, videos in videos_of.items())
-    return f"{stream} was made in {len(videos_of)} ways, which cannot be mixed: {made}"
