@@ -59,6 +59,8 @@ def read_array(file: Path, name: str | None = None, *, sequence: bool = True) ->
     with _opened(file, name) as (stream, size):
         header = _header(file, stream, size)
         shape = _two_dimensions(file, header) if sequence else header.shape
+        if header.dtype.kind not in "iuf" or 0 in shape:
+            raise StoreError(f"{file}: expected numbers, got {shape} {header.dtype}")
         order: Literal["F", "C"] = "F" if header.fortran else "C"
         if file.suffix == ".npy":
             array = np.asarray(np.memmap(file, header.dtype, "r", header.offset, header.shape, order))
