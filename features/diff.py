@@ -123,6 +123,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.other is None) == (args.predict is None):
         parser.error("name a second store to compare with, or --predict STREAM")
+    if args.max_steps < 1:
+        parser.error(f"--max-steps {args.max_steps}: expected a number from 1")
     return args
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 import features
 from features.commit import whole_file
+from features.found import walk
 from features.grid import ClipGrid
 from features.grid_file import write_grid_file
 from features.store import Store, StoreError
@@ -51,29 +52,53 @@ def main(argv: list[str] | None = None) -> int:
 
 def export(store: Store, out: Path, streams: list[str]) -> list[str]:
     """Writes the files; returns the videos whose clip times are not those of a constant frame rate."""
-    if not streams:
-        raise StoreError(f"{store.path}: no stream rgb or flow to export; name others with --streams")
-    store.check(store.videos, streams)
-    made, rates, uneven = set(), {}, []
+    window, stride, rates = _check(store, out, streams)
+    uneven = []
     for video in tqdm(store.videos, desc="export", unit=" videos"):
-        target = out / f"{video}.npy"
-        if not target.resolve().is_relative_to(out.resolve()):
-            raise StoreError(f"{store.path}: video {video!r} would be written outside {out}")
         joined = np.concatenate([store.read(video, stream) for stream in streams], axis=1).astype(np.float32)
-        attributes = store.attributes(video, streams[0])
-        window, stride, fps = attributes["window"], attributes["stride"], attributes["fps"]
-        made.add((window, stride))
-        rates[video] = fps
-        grid = store.grid(video, streams[0])
-        if np.abs(grid.t_center - ClipGrid.regular(len(joined), fps, window, stride).t_center).max() > 0.5 / fps:
+        t_center = store.grid(video, streams[0]).t_center
+        regular = ClipGrid.regular(len(joined), rates[video], window, stride).t_center
+        if np.abs(t_center - regular).max() > 0.5 / rates[video]:
             uneven.append(video)
-        with whole_file(target) as temporary, temporary.open("wb") as file:
+        with whole_file(out / f"{video}.npy") as temporary, temporary.open("wb") as file:
             np.save(file, joined)
-    if len(made) > 1:
-        raise StoreError(f"{store.path}: videos differ in (window, stride): {sorted(made)}; one directory holds one")
-    ((window, stride),) = made
     write_grid_file(out, window, stride, rates)
     return uneven
+
+
+def _check(store: Store, out: Path, streams: list[str]) -> tuple[int, int, dict[str, float]]:
+    """Window, stride and rates of what can be written as one directory; StoreError before anything is written."""
+    if not streams:
+        raise StoreError(f"{store.path}: no stream rgb or flow to export; name others with --streams")
+    if out.resolve() == store.path.resolve() or store.path.resolve() in out.resolve().parents:
+        raise StoreError(f"{out}: lies in what would be read, {store.path}. Name another directory with --out")
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"{out}: is a file. Name a directory with --out")
+    store.check(store.videos, streams)
+    made: dict[tuple[int, int], str] = {}
+    rates = {}
+    for video in store.videos:
+        if not (out / f"{video}.npy").resolve().is_relative_to(out.resolve()):
+            raise StoreError(f"{store.path}: video {video!r} would be written outside {out}")
+        attributes = store.attributes(video, streams[0])
+        if missing := [name for name in ("window", "stride", "fps") if name not in attributes]:
+            lacks = " and no ".join(missing)
+            raise StoreError(f"{store.path}: {streams[0]} of video {video!r} has no {lacks}, which grid.json tells")
+        made.setdefault((int(attributes["window"]), int(attributes["stride"])), video)
+        rates[video] = float(attributes["fps"])
+    if len(made) > 1:
+        shown = ", ".join(f"{clips} e.g. {video}" for clips, video in made.items())
+        raise StoreError(f"{store.path}: videos differ in (window, stride): {shown}; one directory holds one")
+    ours = {(out / f"{video}.npy").resolve() for video in store.videos}
+    if out.is_dir() and (
+        others := [file for file in walk(out) if file.suffix == ".npy" and file.resolve() not in ours]
+    ):
+        raise StoreError(
+            f"{out}: {len(others)} other .npy files lie there, e.g. {others[0].name}, and would be read with the "
+            "export. Name an empty directory with --out"
+        )
+    ((window, stride),) = made
+    return window, stride, rates
 
 
 if __name__ == "__main__":

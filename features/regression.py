@@ -31,10 +31,12 @@ def predictability(store: Store, source: str, target: str, max_steps: int, seed:
     choosing = fitting[: max(1, len(fitting) // 5)]
     fit_x, fit_y = _gather(store, fitting[len(choosing) :], source, target, max_steps)
     choose_x, choose_y = _gather(store, choosing, source, target, max_steps)
+    test_x, test_y = _gather(store, testing, source, target, max_steps)
+    if not (np.ptp(fit_y, axis=0).any() and np.ptp(test_y, axis=0).any()):
+        raise StoreError(f"{store.path}: {target} is the same at all steps: nothing to predict")
     scores = [_r2(choose_y, predicted) for predicted in _ridge(fit_x, fit_y, choose_x, PENALTIES)]
     penalty = PENALTIES[int(np.argmax(scores))]
     fit_x, fit_y = np.concatenate([fit_x, choose_x]), np.concatenate([fit_y, choose_y])
-    test_x, test_y = _gather(store, testing, source, target, max_steps)
     return {
         "source": source,
         "target": target,
@@ -46,7 +48,10 @@ def predictability(store: Store, source: str, target: str, max_steps: int, seed:
 
 
 def _gather(store: Store, videos: list[str], source: str, target: str, max_steps: int) -> tuple[Matrix, Matrix]:
-    """Features (steps, D) of both streams, thinned evenly to about max_steps."""
+    """Features (steps, D) of both streams, thinned evenly to about max_steps; StoreError if videos differ in D."""
+    widths = {tuple(store.read(video, name, 0, 1).shape[1] for name in (source, target)) for video in videos}
+    if len(widths) > 1:
+        raise StoreError(f"{store.path}: videos differ in their columns of {source} and {target}: {sorted(widths)}")
     every = max(1, sum(store.row(video, source).num_steps for video in videos) // max_steps)
     x = np.concatenate([store.read(video, source)[::every] for video in videos]).astype(np.float64)
     y = np.concatenate([store.read(video, target)[::every] for video in videos]).astype(np.float64)
@@ -69,4 +74,5 @@ def _ridge(x: Matrix, y: Matrix, unseen: Matrix, penalties: Sequence[float]) -> 
 
 def _r2(truth: Matrix, predicted: Matrix) -> float:
     """1 - residual / total sum of squares over all columns together: columns count by their variance."""
-    return float(1 - ((truth - predicted) ** 2).sum() / ((truth - truth.mean(axis=0)) ** 2).sum())
+    total = ((truth - truth.mean(axis=0)) ** 2).sum()
+    return float(1 - ((truth - predicted) ** 2).sum() / total) if total > 0 else float("-inf")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import features
-from features import StoreError, importer
+from features import StoreError, diff, export, importer
 from features.fit import Span, misfit, remark
 from features.found import find
 from features.grid_file import write_grid_file
@@ -426,3 +426,44 @@ def test_who_imported_is_told_to_import_and_not_to_extract(folder: Path) -> None
     with pytest.raises(StoreError, match="Import the missing files as well") as caught:
         features.open("rgb", fps=25.0).check(["a", "c"], ["rgb"])
     assert "extract" not in str(caught.value)
+
+
+# The way out
+
+
+def test_an_export_does_not_write_into_what_it_reads(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save("npy/a.npy", width=2048)
+    write_grid_file(Path("npy"), 16, 4, {"a": 25.0})
+    before = Path("npy/a.npy").read_bytes()
+    for out in ("npy", "npy/out"):
+        assert export.main(["npy", "--out", out, "--streams", "flow"]) == 2
+        assert "lies in what would be read" in capsys.readouterr().err
+    assert Path("npy/a.npy").read_bytes() == before
+    assert export.main(["npy", "--out", "flow", "--streams", "flow"]) == 0
+    assert np.load("flow/a.npy").shape == (40, 1024)
+
+
+def test_an_export_is_checked_before_its_first_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = {"features": np.ones((3, 8)), "t_center": np.arange(3.0)}
+    made = {"fingerprint": "f", "feature_id": "i", "window": 16, "fps": 25.0}
+    for video, stride in (("a", 4), ("b", 8)):
+        write_part(Path("x.h5"), Part(video, "rgb", arrays, {**made, "stride": stride}))
+    assert export.main([str(build_index(Path("x.h5"))), "--out", "out"]) == 2
+    assert "videos differ in (window, stride): (16, 4) e.g. a, (16, 8) e.g. b" in capsys.readouterr().err
+    write_part(Path("y.h5"), Part("a", "rgb", arrays, made))
+    assert export.main([str(build_index(Path("y.h5"))), "--out", "out"]) == 2
+    assert "rgb of video 'a' has no stride" in capsys.readouterr().err
+    assert not Path("out").exists()
+    save("other/c.npy")
+    write_part(Path("z.h5"), Part("a", "rgb", arrays, {**made, "stride": 4}))
+    assert export.main([str(build_index(Path("z.h5"))), "--out", "other"]) == 2
+    assert "1 other .npy files lie there, e.g. c.npy" in capsys.readouterr().err
+
+
+def test_a_stream_that_never_changes_cannot_be_predicted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        save(f"npy/rgb/{number}.npy", 10 + number)
+        Path("npy/flow").mkdir(exist_ok=True)
+        np.save(f"npy/flow/{number}.npy", np.ones((10 + number, 4), np.float32))
+    assert diff.main(["npy", "--predict", "flow"]) == 2
+    assert "flow is the same at all steps" in capsys.readouterr().err
