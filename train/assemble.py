@@ -17,6 +17,7 @@ from detect.detector import Detector, DetectorConfig
 from detect.devices import choose_device
 from detect.missing import with_features
 from evaluate.annotations import Annotations, read_annotations
+from features.fit import misfit
 from features.store import Store
 from train.checkpoint import Run
 from train.config import Config, Data, TrainingError
@@ -32,6 +33,7 @@ from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabel
 from train.videos import Pool, channel_statistics, check_actions, steps_per_s, videos_of
 
 TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
+LOOKED_AT = 200  # videos whose features are compared with their durations; a slip shows in each
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,13 @@ class Material:
     @property
     def streams(self) -> set[str]:
         """What the store holds of any labelled video."""
-        return {s for v in self.truth.videos if v in self.store.videos for s in self.store.streams(v)}
+        there = set(self.store.videos)
+        return {s for v in self.truth.videos if v in there for s in self.store.streams(v)}
 
     @property
     def num_steps(self) -> int:
-        return sum(
-            self.store.row(v, self.store.streams(v)[0]).num_steps for v in self.truth.videos if v in self.store.videos
-        )
+        there = set(self.store.videos)
+        return sum(self.store.row(v, self.store.streams(v)[0]).num_steps for v in self.truth.videos if v in there)
 
 
 def open_material(data: Data) -> Material:
@@ -182,8 +184,13 @@ def make_pools(material: Material, cues: Sequence[str], resize: int | None) -> l
     """The labelled videos and, where there are some, those without labels; both checked against their stores."""
     store, truth = material.store, material.truth
     videos = videos_of(store, truth, cues, resize)
-    if remark := check_actions(store, truth, videos):
-        print(remark, file=sys.stderr)
+    durations = {video.name: truth.videos[video.name].duration_s for video in videos[:LOOKED_AT]}
+    slip = (
+        "--set data.stride=... or --fps" if Path(store.path).is_dir() else "window, stride or rate when they were made"
+    )
+    for remark in (check_actions(store, truth, videos), misfit(store, durations, cues[0], slip)):
+        if remark:
+            print(remark, file=sys.stderr)
     pools = [Pool(store, videos)]
     if material.unlabelled is not None:
         pools.append(unlabelled_pool(material.unlabelled, store, [video.name for video in videos], cues, resize))

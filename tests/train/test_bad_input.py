@@ -1,13 +1,16 @@
 """What cannot be trained on is refused in words that say what, where and what to do."""
 
 import json
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from conftest import TinyWorld, write_features
 
 import features
+from detect.heads.base import Targets
 from features.store import Part, build_index, part_path, write_part
 from train.run import main
 
@@ -161,3 +164,115 @@ def test_a_part_that_is_no_feature_stream_does_no_harm(world: TinyWorld) -> None
     write_part(world.features, Part("v00", "flow-images", {"flow": np.zeros((3, 2))}, {"fingerprint": "x"}))
     build_index(world.features)
     assert main(world.arguments("--epochs", "1")) == 0
+
+
+# ---- videos without features, and names that do not match
+
+
+def test_videos_without_features_may_be_left_out(world: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    edited(world, lambda videos: videos.update(lost={**videos["v00"]}, gone={**videos["v01"]}))
+    assert main(world.arguments("--epochs", "1", "--missing", "skip")) == 0
+    assert "2 of 10 videos have no features (rgb) and are left out: lost, gone" in capsys.readouterr().err
+    assert (world.runs / "run/missing.txt").read_text() == "lost\ngone\n"
+    assert main(world.arguments("--epochs", "1", "--missing", "skip", "--resume")) == 0
+    assert main(["--out", str(world.runs / "run"), "--resume"]) == 0  # config.json remembers what was asked
+
+
+def test_all_names_are_written_where_a_message_shows_few(world: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = [f"lost{n:02d}" for n in range(40)]
+    edited(world, lambda videos: videos.update({name: {**videos["v00"]} for name in lost}))
+    said = complaint(world, capsys)
+    assert "lost00: no rgb" in said and "lost39" not in said and "--missing skip" in said
+    assert (world.runs / "run/missing.txt").read_text().split() == lost
+
+
+def test_a_cue_that_no_video_has_is_told_as_such(world: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    said = complaint(world, capsys, "--cues", "depth", "--missing", "skip")
+    assert "No video here has depth; there is flow, gradient, rgb" in said and "--missing skip" not in said
+
+
+@pytest.mark.parametrize(
+    ("rename", "remedy"),
+    [
+        (lambda v: f"v_{v}", "--prefix v_"),
+        (lambda v: f"{v}_rgb25", "--suffix _rgb25"),
+        (lambda v: f"train/{v}", "--prefix train/"),
+        (lambda v: v.upper(), "--ignore-case"),
+    ],
+)
+def test_names_that_differ_are_shown_with_the_remedy(
+    world: TinyWorld, capsys: pytest.CaptureFixture[str], rename: Callable[[str], str], remedy: str
+) -> None:
+    store = features.open(world.features)
+    npy = world.features.parent / "npy"
+    for video in store.videos:
+        path = npy / f"{rename(video)}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, store.read(video, "rgb").astype(np.float32))
+    said = complaint(world, capsys, "--features", str(npy))
+    assert f"the store holds {rename('v00')!r}; annotated is 'v00'" in said and remedy in said
+
+
+# ---- nothing to learn from
+
+
+def test_annotations_without_an_action_are_refused(world: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    def emptied(videos: dict) -> None:
+        for name in list(videos)[:8]:
+            videos[name]["annotations"] = []
+
+    edited(world, emptied)
+    said = complaint(world, capsys)
+    assert "no action of the training subset lies within the features: check fps, stride, subset" in said
+    assert "none of 8 videos has one" in said and not (world.runs / "run").exists()
+
+
+def test_a_slip_in_the_frame_rate_is_refused_or_said(world: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    store = features.open(world.features)
+    npy = world.features.parent / "npy"
+    npy.mkdir()
+    for video in store.videos:
+        np.save(npy / f"{video}.npy", store.read(video, "rgb").astype(np.float32))
+    said = complaint(world, capsys, "--features", str(npy), "--fps", "900")
+    assert "no action of the training subset lies within the features" in said and "the features of v00 end at" in said
+    assert main(world.arguments("--features", str(npy), "--fps", "30", "--epochs", "1")) == 0
+    assert re.search(r"8 of 8 videos: features end at \d+\.\d s of \d+\.\d s", capsys.readouterr().err)
+
+
+# ---- which subset is learnt from
+
+
+@pytest.mark.parametrize(
+    ("renamed", "chosen"),
+    [
+        ({"Training": "Validation"}, "Validation"),  # some classes of THUMOS'14
+        ({"Training": "val"}, "val"),
+        ({"Training": "train-split-1", "Test": "testing"}, "train-split-1"),
+    ],
+)
+def test_what_is_there_is_learnt_from_and_said(
+    world: TinyWorld, capsys: pytest.CaptureFixture[str], renamed: dict[str, str], chosen: str
+) -> None:
+    def rename(videos: dict) -> None:
+        for video in videos.values():
+            video["subset"] = renamed.get(video["subset"], video["subset"])
+
+    edited(world, rename)
+    assert main(world.arguments("--epochs", "1")) == 0
+    assert f"no subset 'Training'; learning from {chosen!r}, the only one that is not for testing" in (
+        capsys.readouterr().err
+    )
+
+
+def test_between_two_subsets_nobody_chooses(world: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    def rename(videos: dict) -> None:
+        for n, video in enumerate(videos.values()):
+            video["subset"] = ["fold1", "fold2", "test"][n % 3]
+
+    edited(world, rename)
+    assert "subsets there: 'fold1', 'fold2', 'test'. Say which" in complaint(world, capsys)
+
+
+def test_a_label_below_zero_is_no_class() -> None:
+    with pytest.raises(ValueError, match="label -1: expected a class from 0 on"):
+        Targets(torch.zeros(1, 2), torch.tensor([-1]))
