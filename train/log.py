@@ -65,7 +65,10 @@ def read(path: Path) -> list[dict[str, str]]:
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = list(reader)
+        if reader.fieldnames and reader.fieldnames[0] != "epoch":
+            raise ValueError(f"its first column is {reader.fieldnames[0]!r:.20}")
         for row in rows:
             int(row["epoch"])
     except (ValueError, KeyError, TypeError, csv.Error) as error:
