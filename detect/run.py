@@ -37,7 +37,8 @@ COSTS_ONE_VIDEO = (StoreError, DetectorError, OSError, ValueError, LookupError, 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     torch.set_num_threads(args.threads)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: schedulers send it
+    schedulers = (signal.SIGTERM, signal.SIGUSR1)  # send these; taken as Ctrl-C
+    before = [signal.signal(number, signal.default_int_handler) for number in schedulers]
     try:
         args.device = str(choose_device(args.device))
         detector = Detector.load(args.detector, args.device)
@@ -56,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted: nothing was written; repeat the command", file=sys.stderr)
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(schedulers, before, strict=True):
+            signal.signal(number, handler)
     return 3 if failed else 0
 
 
@@ -80,6 +82,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.threads < 1:
         parser.error(f"--threads {args.threads}: expected 1 or more")
+    for out in (args.out, missing_list(args.out), args.out.with_name(f"{args.out.stem}.report.json")):
+        for read in (args.detector, args.features, args.annotations):
+            if read is not None and out.resolve() == read.resolve():
+                parser.error(f"--out {args.out}: would write over {read}, which is read; name another file")
     if args.subset and not args.annotations:
         parser.error("--subset needs --annotations")
     return args
@@ -117,7 +123,12 @@ def choose_videos(
         asked = list(annotations.videos)
     else:
         asked = list(store.videos)
-    return with_features(store, asked, detector.cues, args.missing, args.out.with_name(f"{args.out.stem}.missing.txt"))
+    return with_features(store, asked, detector.cues, args.missing, missing_list(args.out))
+
+
+def missing_list(out: Path) -> Path:
+    """Beside the detections: the names of the videos without features."""
+    return out.with_name(f"{out.stem}.missing.txt")
 
 
 def run(

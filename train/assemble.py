@@ -15,6 +15,7 @@ import torch
 import features
 from detect.detector import Detector, DetectorConfig
 from detect.devices import choose_device
+from detect.heads import HEADS
 from detect.missing import with_features
 from evaluate.annotations import Annotations, read_annotations
 from features.fit import misfit
@@ -27,7 +28,7 @@ from train.methods import METHODS
 from train.methods.base import Method, Normaliser
 from train.optimiser import Average, make_optimiser
 from train.origin import Origin, annotations_id, origin_of
-from train.settings import from_dict
+from train.settings import check_types, from_dict
 from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, motion_branch
 from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
 from train.videos import Pool, channel_statistics, check_actions, steps_per_s, videos_of
@@ -124,6 +125,16 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     average = Average(detector, optimiser.ema, optimiser.ema_warmup)
     epochs, _ = optimiser.lengths(samples.steps_per_epoch())
     return Run(method, average, make_optimiser(method, optimiser), epochs=epochs), samples
+
+
+def check_members(config: Config) -> None:
+    """Refuse a method or a head that there is not, and options of the head that are of no type of its own."""
+    for what, name, family in (("method", config.method, METHODS), ("head", config.model.head, HEADS)):
+        if name not in family:
+            raise TrainingError(f"{what} {name!r:.60}: there is none of this name. There are: {', '.join(family)}")
+    if not config.cues:
+        raise TrainingError("cues: empty. Expected the stream that each branch reads, such as rgb")
+    check_types(HEADS[config.model.head].Config, config.head_options, "head")
 
 
 def cues_read(config: Config) -> list[str]:

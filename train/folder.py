@@ -23,6 +23,7 @@ def run_to_resume(out: Path, config: Config, origin: Origin, resume: bool, overw
     """What last.pt of the run in `out` holds, None where a new run is to begin; TrainingError where neither may be."""
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file. Name a folder for the run with --out")
+    refuse_inputs(out, config)
     if overwrite:
         return None
     there = [name for name in MADE_BY_A_RUN if (out / name).exists()]
@@ -47,6 +48,14 @@ def run_to_resume(out: Path, config: Config, origin: Origin, resume: bool, overw
             f"Repeat the first command with --resume and the data it had, or start anew with another --out"
         )
     return saved
+
+
+def refuse_inputs(out: Path, config: Config) -> None:
+    """What is read is never written over, not even with --overwrite."""
+    written = {(out / name).resolve() for name in (*MADE_BY_A_RUN, "config.json", "missing.txt")}
+    for path in (config.data.features, config.data.annotations, config.teacher, config.joint_teacher):
+        if path and Path(path).resolve() in written:
+            raise TrainingError(f"{path}: is read by this run, which would write over it. Name another --out")
 
 
 def refuse_foreign(path: Path) -> None:

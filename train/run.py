@@ -33,7 +33,7 @@ from detect.missing import MISSING
 from evaluate.annotations import AnnotationError
 from features.store import StoreError
 from train import checkpoint
-from train.assemble import Material, assemble, open_material, origin_for, without_missing
+from train.assemble import Material, assemble, check_members, open_material, origin_for, without_missing
 from train.config import Config, Data, TrainingError
 from train.folder import begin, is_finished, run_to_resume
 from train.log import Log
@@ -106,11 +106,13 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
         config = by_recipe(config, args.recipe or "auto", args.head or config.model.head, material)
     elif args.head:
         config = replace(config, model=replace(config.model, head=args.head))
-    if args.epochs:
-        warmup = round(config.optimiser.warmup_epochs * args.epochs / config.optimiser.epochs)  # its share stays
+    if args.epochs is not None:
+        share = config.optimiser.warmup_epochs / config.optimiser.epochs  # stays
+        warmup = min(round(share * args.epochs), max(args.epochs - 1, 0))
         changed = replace(config.optimiser, epochs=args.epochs, warmup_epochs=warmup, min_steps=0)  # asked is asked
         config = replace(config, optimiser=changed)
     config = set_values(config, args.set)
+    check_members(config)
     return config, without_missing(config, material, args.out)
 
 

@@ -68,6 +68,13 @@ def from_dict(kind: type[C], values: Any, where: str) -> C:
         raise TrainingError(f"{where}: {error}") from None
 
 
+def check_types(kind: type, values: Mapping[str, Any], where: str) -> None:
+    """TrainingError for a value of another type than its field; fields that `kind` does not have are not judged."""
+    hints, known = get_type_hints(kind), {f.name: f for f in fields(kind)}
+    for name in known.keys() & values.keys():
+        fitted(hints[name], values[name], f"{where}.{name}", known[name])
+
+
 def fitted(hint: Any, value: Any, where: str, field: dataclasses.Field[Any]) -> Any:
     """`value` as the type of a field has it, else a TrainingError with the field's default for an example."""
     if dataclasses.is_dataclass(hint):

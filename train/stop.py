@@ -40,7 +40,7 @@ class Stop:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def __enter__(self) -> Stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             self.before[number] = signal.signal(number, self._signalled)
         return self
 

@@ -84,7 +84,7 @@ def test_a_full_disk_is_74_and_leaves_nothing(folder: Path, capsys: pytest.Captu
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_is_an_interruption(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
@@ -93,6 +93,15 @@ def test_a_signal_is_an_interruption(
     assert command(folder) == 75
     assert "interrupted: nothing was written" in capsys.readouterr().err
     assert not (folder / "found.json").exists() and signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "detector.pt", "demo.h5"])
+def test_nothing_that_is_read_is_written_over(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    before = (folder / name).read_bytes()
+    with pytest.raises(SystemExit) as stopped:
+        command(folder, "--annotations", str(folder / "annotations.json"), "--out", str(folder / name))
+    assert stopped.value.code == 2 and "would write over" in capsys.readouterr().err
+    assert (folder / name).read_bytes() == before
 
 
 # ---- directories of .npy files

@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
 ELSEWHERE = {
     "joint_teacher": "test_unlabelled",
     "data.train_videos": "test_unlabelled",
+    "data.missing": "test_videos_without_features_may_be_left_out",
     "data.unlabelled": "test_unlabelled",
     "data.unlabelled_subset": "test_unlabelled",
     "sampling.unlabelled_batch_size": "test_unlabelled",
@@ -201,3 +202,31 @@ def test_any_value_in_any_place_is_taken_or_refused(tmp_path: Path, path: str, v
         assert len(str(error)) < 1000
         return
     assert isinstance(config.head_options, Mapping) and type(config.seed) is int
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"method": "magic"}, {"model": {"head": "magic"}}, {"cues": []}, {"cues": ["rgb", "rgb", "rgb"]},
+        {"head_options": {"levels": "x"}}, {"head_options": {"levels": 0}}, {"head_options": {"heads": 0}},
+        {"head_options": {"heads": 10**30}}, {"head_options": {"window": []}}, {"head_options": {"prior": 0}},
+        {"head_options": {"width": 2**40}}, {"head_options": {"dropout": 7}}, {"head_options": {"mlp_ratio": -1}},
+        {"head_options": {"first_range": "far"}}, {"head_options": {"radius": None}}, {"head_options": {"window": 4}},
+        {"head_options": {"max_candidates": 1.5}}, {"head_options": {"tower": [1]}},
+        {"method_options": {"branch_weight": "x"}}, {"method_options": {"branch_weight": [1]}},
+        {"device": "magic"}, {"data": {"subset": "magic"}}, {"data": {"train_videos": "99"}},
+        {"data": {"features": "nowhere.h5"}}, {"data": {"annotations": "nowhere.json"}},
+        {"data": {"unlabelled": "nowhere.h5"}}, {"teacher": "nowhere.pt", "method": "direct"},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+def test_settings_that_no_run_can_have_are_refused_in_one_line(
+    world: TinyWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str], values: dict[str, Any]
+) -> None:
+    whole = json.loads(base(world).to_json())
+    for name, value in values.items():
+        whole[name] = whole[name] | value if isinstance(value, dict) else value
+    (tmp_path / "given.json").write_text(json.dumps(whole))
+    assert main(["--config", str(tmp_path / "given.json"), "--out", str(tmp_path / "run")]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if "Error: " in line]
+    assert len(said) == 1 and not (tmp_path / "run").exists()

@@ -280,7 +280,7 @@ def test_a_run_cannot_be_a_file(world: TinyWorld, capsys: pytest.CaptureFixture[
 def test_a_signal_before_the_first_step_is_an_interruption(
     world: TinyWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         monkeypatch.setattr("train.run.assemble", lambda *given, number=number: os.kill(os.getpid(), number))
         assert main(world.arguments("--epochs", "1")) == 75
         assert "interrupted; nothing is half-written" in capsys.readouterr().err
@@ -307,3 +307,18 @@ def test_tensorboard_has_every_epoch_that_the_checkpoint_has(world: TinyWorld, m
     monkeypatch.setattr("train.checkpoint.save", looking)
     assert main(world.arguments("--epochs", "4")) == 0
     assert seen == [0, 1, 2]
+
+
+def test_a_teacher_is_not_written_over_by_its_student(
+    world: TinyWorld, teacher: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(world.runs / "flow")
+    assert main(world.arguments(*teacher, *STRETCH, "--overwrite", out="flow")) == 2
+    assert "is read by this run, which would write over it" in capsys.readouterr().err
+    assert contents(world.runs / "flow") == before
+
+
+def test_no_epochs_are_not_the_usual_epochs(world: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    for epochs in ("0", "-3"):
+        assert main(world.arguments("--epochs", epochs)) == 2
+        assert f"optimiser.epochs = {epochs}: expected a value above zero" in capsys.readouterr().err
