@@ -55,7 +55,11 @@ def origin_of(
     truth: Annotations, stores: Sequence[tuple[Store, Iterable[str]]], cues: Sequence[str], teachers: Sequence[str]
 ) -> Origin:
     """stores: each with the videos that are learnt from; teachers: paths of detector.pt files."""
-    features = {video: features_of(store, video, cues) for store, videos in stores for video in videos}
+    features = {  # two stores may call different videos alike
+        video if not n else f"{store.path}: {video}": features_of(store, video, cues)
+        for n, (store, videos) in enumerate(stores)
+        for video in videos
+    }
     return Origin(truth.classes, actions_of(truth), features, {path: digest_of_file(path) for path in teachers})
 
 
