@@ -10,6 +10,8 @@ refused, or left out with --missing skip; features made otherwise than those of 
 videos could not be read.
 """
 
+import features.loading  # noqa: F401  isort: skip  (before all that takes seconds)
+
 import argparse
 import resource
 import signal

@@ -21,6 +21,8 @@ Any setting can be changed: --set optimiser.learning_rate=1e-3 --set head.width=
 
 from __future__ import annotations
 
+import features.loading  # noqa: F401  isort: skip  (before all that takes seconds)
+
 import argparse
 import sys
 from dataclasses import replace

@@ -45,6 +45,13 @@ def videos_of(store: Store, truth: Annotations, cues: Sequence[str], resize: int
     if not names:
         raise TrainingError("no video to train on: the annotations hold none of this subset")
     store.check(names, cues)
+    for name in names:
+        labels = truth.videos[name].labels
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(truth.classes):
+            raise TrainingError(
+                f"{truth.source}: video {name!r}: labels {labels.min()} to {labels.max()}, but the classes are "
+                f"0 to {len(truth.classes) - 1}"
+            )
     return [video_of(store, name, cues[0], truth.videos[name], resize) for name in names]
 
 

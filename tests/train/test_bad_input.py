@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from conftest import TinyWorld, write_features
 
 import features
 from detect.heads.base import Targets
+from evaluate.annotations import read_annotations
 from features.store import Part, build_index, part_path, write_part
+from train.config import TrainingError
 from train.run import main
+from train.videos import videos_of
 
 
 def edited(world: TinyWorld, edit: Callable[[dict], object]) -> None:
@@ -276,3 +280,11 @@ def test_between_two_subsets_nobody_chooses(world: TinyWorld, capsys: pytest.Cap
 def test_a_label_below_zero_is_no_class() -> None:
     with pytest.raises(ValueError, match="label -1: expected a class from 0 on"):
         Targets(torch.zeros(1, 2), torch.tensor([-1]))
+
+
+def test_a_label_beyond_the_classes_is_refused(world: TinyWorld) -> None:
+    truth = read_annotations(world.annotations).subset("Training")
+    for label in (-1, 2):
+        video = replace(truth.videos["v02"], labels=np.full_like(truth.videos["v02"].labels, label))
+        with pytest.raises(TrainingError, match=f"video 'v02': labels {label} to {label}, but the classes are 0 to 1"):
+            videos_of(features.open(world.features), replace(truth, videos={**truth.videos, "v02": video}), ["rgb"])

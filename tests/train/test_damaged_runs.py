@@ -1,5 +1,6 @@
 """Files of a run that are not what was written, and disks that take no more: one line each, never a traceback."""
 
+import os
 import resource
 import signal
 import subprocess
@@ -88,6 +89,20 @@ def test_a_full_disk_is_74_and_leaves_no_half_files(
     if (world.runs / "run/last.pt").exists():
         checkpoint.read(world.runs / "run/last.pt")
     assert main(world.arguments("--epochs", "2", "--resume")) == 0
+
+
+@pytest.mark.parametrize("command", ["train.run", "detect.run"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_while_libraries_are_loading_is_an_interruption(tmp_path: Path, command: str, number: int) -> None:
+    (tmp_path / "tqdm.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    child = subprocess.Popen(
+        [sys.executable, "-m", command], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdout is not None and child.stdout.readline() == b"loading\n"
+    child.send_signal(number)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 75 and b"interrupted before anything began" in said
 
 
 @pytest.mark.slow
