@@ -57,7 +57,10 @@ def remark(spans: Sequence[Span], options: str = "--stride or --fps") -> str:
         f"{first.duration_s:.1f} s ({first.video})"
     )
     if len(wrong) > 1 and 2 * len(wrong) > len(spans) and all(span.fits(span.width) for span in wrong):
-        return f"{text}: they look transposed, expected (T, D). features.importer --layout DT turns them"
+        return (
+            f"{text}: they look transposed, expected (T, D). features.importer --layout DT turns them. Else: wrong "
+            f"{options}?"
+        )
     strides = [(s.duration_s * s.fps - s.window) / (s.num_steps - 1) for s in wrong if s.num_steps > 1]
     hint = ""
     if 2 * len(wrong) > len(spans) and strides:

@@ -15,9 +15,9 @@ from features.commit import DISK_ERRORS
 from features.grid_file import STRIDE, WINDOW, GridFile, agreed, read_grid_file
 from features.index import refuse_single
 from features.layout import IMPORTED, StoreError
-from features.parts import Part, array_digest, fingerprint, write_part
+from features.parts import Part, array_digest, fingerprint, is_done, write_part
 from features.placing import Placement, TimedClips, Timing, read_times, settle_clips, timed_clips
-from features.provenance import Stored, is_imported_as, refuse_mixture, refuse_other_origin
+from features.provenance import Stored, refuse_mixture, refuse_other_origin
 from features.survey import Item, Outcome, Request, find_features, look
 
 
@@ -131,8 +131,10 @@ def _import_one(request: Request, item: Item, timing: Timing, placement: Placeme
         if item.found.times is not None:
             data["times"] = array_digest(placement.t_center)
         made = fingerprint(data)
+        if is_done(request.store, item.video, stream, made):
+            continue
         before = stored.attributes(item.video, stream)
-        if is_imported_as(before, made):
+        if before.get("trimmed_from") == made:
             continue
         if not request.replace:
             refuse_other_origin(before, source, stream)

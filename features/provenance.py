@@ -48,11 +48,6 @@ class Stored:
         return {}
 
 
-def is_imported_as(attributes: dict[str, Any], made: str) -> bool:
-    """Whether these features came from just this import, trimmed since or not."""
-    return made in (attributes.get("fingerprint"), attributes.get("trimmed_from"))
-
-
 def refuse_other_origin(attributes: dict[str, Any], source: str, stream: str) -> None:
     """StoreError if what stands in the store was extracted, or imported from another file; attributes: of `Stored`."""
     if not attributes:
