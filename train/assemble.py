@@ -19,6 +19,7 @@ from detect.heads import HEADS
 from detect.missing import with_features
 from evaluate.annotations import Annotations, read_annotations
 from features.fit import misfit
+from features.rates import rates_of, usual_rate
 from features.store import Store
 from train.checkpoint import Run
 from train.config import Config, Data, TrainingError
@@ -31,7 +32,7 @@ from train.origin import Origin, annotations_id, origin_of
 from train.settings import check_types, from_dict
 from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, motion_branch
 from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
-from train.videos import Pool, channel_statistics, check_actions, steps_per_s, videos_of
+from train.videos import Pool, channel_statistics, check_actions, videos_of
 
 TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
 LOOKED_AT = 200  # videos whose features are compared with their durations; a slip shows in each
@@ -186,7 +187,7 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
         window=int(attributes["window"]),
         stride=int(attributes["stride"]),
         geometry=str(attributes.get("geometry", "")),
-        steps_per_s=steps_per_s(store, list(material.truth.videos), branches[0]),
+        steps_per_s=usual_rate(rates_of(store, material.truth.videos, branches[0], int(attributes["stride"]))),
         annotations=annotations_id(material.truth),
     )
 

@@ -112,11 +112,3 @@ def channel_statistics(pools: Sequence[Pool], cue: str, resize: int | None = Non
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
-
-
-def steps_per_s(store: Store, videos: Sequence[str], cue: str) -> float:
-    """The usual video's rate, the median; 0 where none is known."""
-    stride = float(store.attributes(videos[0], cue)["stride"])
-    rates = np.array([store.row(video, cue).fps for video in videos])
-    known = rates[np.isfinite(rates)]
-    return float(np.median(known)) / stride if len(known) else 0.0
