@@ -12,7 +12,7 @@ from pathlib import Path
 
 import h5py
 
-from features.commit import sweep, write_whole
+from features.commit import sweep_abandoned, write_whole
 from features.layout import SCHEMA, StoreError, group_name, parts_folder, shards_folder
 from features.parts import file_image, in_memory
 from features.table import Row, read_rows, write_table
@@ -25,7 +25,7 @@ def build_index(store: Path, without: Container[Path] = ()) -> Path:
     """
     store = Path(store)
     refuse_single(store)
-    sweep(parts_folder(store))
+    sweep_abandoned(parts_folder(store))
     entries: dict[tuple[str, str], tuple[Row, Path]] = {}
     shards = [path for path in sorted(shards_folder(store).glob("*.h5")) if path not in without]
     for path in [*shards, *sorted(parts_folder(store).glob("*/*.h5"))]:

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from features.commit import sweep
+from features.commit import sweep_abandoned
 from features.engines import ENGINES, EngineError
 from features.index import build_index, refuse_single
 from features.layout import StoreError, parts_folder
@@ -130,7 +130,7 @@ def _prepare(store: Path) -> str:
     folder = parts_folder(store)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
+        sweep_abandoned(folder)
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(bytes(4096))
     except OSError as error:
@@ -214,7 +214,7 @@ def _finish(report: Report, ledger: Ledger, store: Path | None) -> None:
     if store is None:
         return
     try:
-        sweep(parts_folder(store), patience_s=3.0 if report.exit_code in (DISK, INTERRUPTED) else 0.0)
+        sweep_abandoned(parts_folder(store), patience_s=3.0 if report.exit_code in (DISK, INTERRUPTED) else 0.0)
         if any(parts_folder(store).glob("*/*.h5")):
             build_index(store)
     except OSError as error:

@@ -257,17 +257,3 @@ def test_a_long_or_strange_video_id_is_one_file_or_a_clear_error(tmp_path: Path)
     assert encode("..") == "%2E%2E"
     with pytest.raises(StoreError, match="too long for a file name"):
         write_part(tmp_path / "s.h5", make_part("x" * 300))
-
-
-def test_temporary_files_of_dead_processes_are_swept_and_those_of_the_living_kept(store: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    host = os.uname().nodename.split(".")[0]
-    folder = part_path(store, "v1", "rgb").parent
-    left = folder / f"v1.h5.{host}.{dead.pid}.abc123.part"
-    alive = folder / f"v1.h5.{host}.{os.getpid()}.abc123.part"
-    left.write_text("half")
-    alive.write_text("half")
-    build_index(store)
-    assert not left.exists()
-    assert alive.exists()
