@@ -13,8 +13,8 @@ from pathlib import Path
 import h5py
 
 from features.commit import sweep_abandoned, write_whole
+from features.container import file_image, in_memory, new_group, read_attribute, write_attribute
 from features.layout import SCHEMA, StoreError, group_name, parts_folder, shards_folder
-from features.parts import file_image, in_memory
 from features.table import Row, read_rows, write_table
 
 
@@ -37,12 +37,12 @@ def build_index(store: Path, without: Container[Path] = ()) -> Path:
         raise StoreError(f"{store}: nothing to index: no parts in {parts_folder(store)}. Run an extraction first.")
     ordered = [entries[key] for key in sorted(entries)]
     with in_memory() as file:
-        file.attrs["schema"] = SCHEMA
-        file.attrs["kind"] = "index"
+        write_attribute(file, "schema", SCHEMA)
+        write_attribute(file, "kind", "index")
         for row, path in ordered:
             name = group_name(row.video, row.stream)
             relative = Path(os.path.relpath(path, store.parent)).as_posix()
-            file.require_group(name.rsplit("/", 1)[0])[row.stream] = h5py.ExternalLink(relative, name)
+            new_group(file, name.rsplit("/", 1)[0])[row.stream] = h5py.ExternalLink(relative, name)
         write_table(file, [row for row, _ in ordered])
         image = file_image(file)
     return write_whole(store, image)
@@ -54,7 +54,7 @@ def refuse_single(store: Path) -> None:
         return
     try:
         with h5py.File(store, "r", locking=False) as file:
-            single = file.attrs.get("kind") == "single"
+            single = "kind" in file.attrs and read_attribute(file, "kind") == "single"
     except OSError:
         return  # not HDF5 at all, or cut short: the index replaces it
     if single:

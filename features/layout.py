@@ -29,6 +29,10 @@ def shards_folder(store: Path) -> Path:
     return Path(store).with_suffix(".shards")
 
 
+def reports_folder(store: Path) -> Path:
+    return Path(store).with_suffix(".reports")
+
+
 def part_path(store: Path, video: str, stream: str) -> Path:
     return parts_folder(store) / stream / f"{encode(video)}.h5"
 

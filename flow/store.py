@@ -62,9 +62,9 @@ def write_chunk(
     return write_part(store, Part(video, chunk_stream(cue, start), arrays, shapes), compression)
 
 
-def open(path: Path | str, cue: str = "flow") -> "FlowStore":
-    """Opens a store that flow.tvl1 (cue "flow") or flow.gradient (cue "gradient") wrote."""
-    return FlowStore(features_store.open(path), cue)
+def open(path: Path | str, cue: str = "flow", verify: bool = True) -> "FlowStore":
+    """Opens a store that flow.tvl1 (cue "flow") or flow.gradient (cue "gradient") wrote; verify as features.open."""
+    return FlowStore(features_store.open(path, verify=verify), cue)
 
 
 class FlowStore:

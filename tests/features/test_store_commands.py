@@ -98,7 +98,9 @@ def test_verify_finds_a_flipped_bit_and_pack_refuses_it(store: Path, capsys: pyt
         file["videos/v2/flow/features"][4, 3] += 0.25
     capsys.readouterr()
     assert verify.main([str(store)]) == 3
-    assert "flow of video 'v2': the data of features do not match their sha256" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "flow of video 'v2'" in out
+    assert "the data of features do not match their sha256). Delete it and repeat" in out
     assert pack.main([str(store), "--shards", "1"]) == 2
     assert "nothing was packed" in capsys.readouterr().err
 
