@@ -70,11 +70,14 @@ def hang(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
 
 
 def hoard(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
+    """Takes 20 MB every 20 ms up to a harmless size, and goes on beating for a minute."""
     kept = []
-    while True:
-        kept.append(np.ones(20_000_000 // 8))
-        beat(len(kept))
+    for count in range(3000):
+        if len(kept) < 35:
+            kept.append(np.ones(20_000_000 // 8))
+        beat(count)
         time.sleep(0.02)
+    return {}
 
 
 def store_video(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
