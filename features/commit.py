@@ -8,6 +8,7 @@ name can be.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -92,6 +93,19 @@ def sweep_abandoned(folder: Path, patience_s: float = 0.0, below: bool = True) -
         if not living or time.monotonic() > deadline:
             return removed
         time.sleep(0.1)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds off other runs that lock the same folder, made if need be; does without where locks are not supported."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _is_abandoned(leftover: Path) -> bool:

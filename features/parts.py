@@ -6,7 +6,6 @@ contents alone.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
@@ -70,12 +69,7 @@ def write_part(store: Path, part: Part, compression: Mapping[str, dict[str, Any]
         _fill(group, arrays, part.attributes, compression or {})
         write_table(file, [describe(part.video, part.stream, read_attributes(group), stored_arrays(group))])
         image = file_image(file)
-    try:
-        return write_whole(target, image)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise StoreError(f"{target}: the video id is too long for a file name. Rename the video.") from error
-        raise
+    return write_whole(target, image)
 
 
 def _fill(

@@ -120,9 +120,9 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _rows_of_table(table: np.ndarray) -> list[Row]:
-    columns = []
-    for field in fields(Row):
-        values = table[field.name]
-        text = values.dtype.kind == "S"
-        columns.append(np.char.decode(values, "utf-8", "surrogateescape").tolist() if text else values.tolist())
-    return [Row(*values) for values in zip(*columns, strict=True)]
+    ordered = table[[field.name for field in fields(Row)]].tolist()
+    return [Row(*map(_plain, values)) for values in ordered]
+
+
+def _plain(value: Any) -> Any:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
