@@ -99,6 +99,11 @@ def read_contents(store: Path, without: Container[Path] = (), known: Known | Non
     return contents
 
 
+def stored_fingerprints(store: Path) -> dict[tuple[str, str], str]:
+    """What made each stream of each video that is there, as `is_done` asks of one; empty if there is no store."""
+    return {key: row.fingerprint for key, (row, _) in read_contents(Path(store)).entries.items()}
+
+
 def _rows_of(path: Path, store: Path, known: Known) -> list[Row]:
     state, name = file_state(path), _relative(path, store)
     values = known.get(name, state)

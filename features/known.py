@@ -6,7 +6,6 @@ changed does not. What was found out is kept in a JSON file in the cache folder 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -19,7 +18,6 @@ from features.commit import locked, write_whole
 
 SCHEMA = "flowless/known/1"
 SETTLED_S = 2.0  # a file written to more recently may change again without a new time, on a coarse clock
-Beat = Callable[[int], None]
 
 
 class FileState(NamedTuple):
@@ -45,18 +43,8 @@ def file_state(path: Path) -> FileState:
     return FileState(sum(one.st_size for one in inside), newest, status.st_ino)
 
 
-def sha256_of(path: Path, beat: Beat = lambda frames: None) -> str:
-    """The hash of a file, read in pieces; beats with each, as a large file on a slow disk takes minutes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-            beat(0)
-    return digest.hexdigest()
-
-
 @contextmanager
-def unchanged(path: Path, state: FileState, sha256: str, rehash: Callable[[Path], str] = sha256_of) -> Iterator[None]:
+def unchanged(path: Path, state: FileState, sha256: str, rehash: Callable[[Path], str]) -> Iterator[None]:
     """FileChanged unless the file is the one with this state or sha256 when the block begins, and still when it ends.
 
     Where the states differ, the hash decides: a file may be touched, or copied over itself. What goes wrong within

@@ -19,7 +19,7 @@ import numpy as np
 
 from features.grid import ClipGrid
 from features.hdf5 import Hdf5Source
-from features.index import build_index
+from features.index import build_index, stored_fingerprints
 from features.layout import SCHEMA, StoreError, part_path
 from features.npy import NpySource
 from features.parts import Part, all_finite, fingerprint, is_done, write_part
@@ -35,6 +35,7 @@ __all__ = [
     "is_done",
     "open",
     "part_path",
+    "stored_fingerprints",
     "write_part",
 ]
 
