@@ -19,7 +19,7 @@ import h5py
 from features.commit import locked, sweep_abandoned, write_whole
 from features.container import file_image, in_memory, new_group, read_attribute, write_attribute
 from features.known import Known, file_state
-from features.layout import SCHEMA, StoreError, cache_folder, group_name, parts_folder, shards_folder
+from features.layout import SCHEMA, DamagedParts, StoreError, cache_folder, group_name, parts_folder, shards_folder
 from features.table import Row, read_rows, write_table
 
 ROUNDS = 20  # of writing the index anew because others finish parts in the meantime
@@ -41,7 +41,7 @@ def build_index(store: Path, without: Container[Path] = ()) -> Path:
     """Writes the index of all parts and shards of the store. A part counts more than a shard, unless they are equal.
 
     without: shards that are about to go. An index that is right is left alone. Parts that cannot be read are left
-    out, and named in a StoreError once the index stands.
+    out, and named in DamagedParts once the index stands.
     """
     store = Path(store)
     refuse_single(store)
@@ -65,7 +65,7 @@ def build_index(store: Path, without: Container[Path] = ()) -> Path:
             known.put(store.name, file_state(store), digest)
     known.save()
     if contents.damaged:
-        raise StoreError(
+        raise DamagedParts(
             f"{store}: {len(contents.damaged)} files could not be read and are not in the index, which is written:\n  "
             + "\n  ".join(contents.damaged)
         )

@@ -161,6 +161,8 @@ def _work(
                     report.fatal = outcome.message
                     break
                 _save(report, ledger, hurry=False)
+                if report.fatal:
+                    break
         finally:
             outcomes.close()  # type: ignore[attr-defined]  # every engine is a generator
             report.seconds = time.monotonic() - began

@@ -24,6 +24,10 @@ class StoreError(Exception):
     """A feature store that cannot be read, or does not hold what is asked of it."""
 
 
+class DamagedParts(StoreError):
+    """Files of a store that cannot be read; the rest was done."""
+
+
 def parts_folder(store: Path) -> Path:
     return Path(store).with_suffix(".parts")
 

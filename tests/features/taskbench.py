@@ -22,6 +22,11 @@ def add(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
     return {"sum": payload["a"] + payload["b"], "pid": os.getpid(), "threads": int(os.environ["OMP_NUM_THREADS"])}
 
 
+def echo(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
+    """Writes nothing, and has much to say."""
+    return {"frames": 1, "said": payload["video"] * 1000}
+
+
 def noisy(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
     """Prints from Python and from C on stdout, half a line and half a message at a time."""
     print('{"done": {"fake": 1}}')
