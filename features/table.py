@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from features.container import read_attribute, write_attribute
+from features.container import read_labelled, write_attribute
 from features.layout import SCHEMA, StoreError
 
 
@@ -95,19 +95,17 @@ def write_table(file: h5py.File, rows: Iterable[Row]) -> None:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file of a store; StoreError if it is none, or was altered."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            schema = read_attribute(file, "schema") if "schema" in file.attrs else "none"
-            if schema != SCHEMA:
-                raise StoreError(
-                    f"{path}: schema {schema!r}, expected {SCHEMA!r}. Make this store anew, or bring its features in "
-                    "as .npy files with features.importer."
-                )
-            dataset = file["index"]
-            table = dataset[()]
-            stored = read_attribute(dataset, "sha256") if "sha256" in dataset.attrs else None  # older files have none
-            if stored is not None and stored != hashlib.sha256(table.tobytes()).hexdigest():
-                raise ValueError("its table does not match its sha256")
-            return _rows_of_table(table)
+        schema, table, stored = read_labelled(path, "index", "schema", "sha256")
+        if schema != SCHEMA:
+            raise StoreError(
+                f"{path}: schema {schema or 'none'!r}, expected {SCHEMA!r}. Make this store anew, or bring its "
+                "features in as .npy files with features.importer."
+            )
+        if table is None:
+            raise ValueError("it has no table")
+        if stored and stored != hashlib.sha256(table.tobytes()).hexdigest():  # older files have none
+            raise ValueError("its table does not match its sha256")
+        return _rows_of_table(table)
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no such file") from error
     except StoreError:
