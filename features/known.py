@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +36,7 @@ class FileChanged(Exception):
 def file_state(path: Path) -> FileState:
     """The state of a file, or of a folder with the files in it (a folder of pictures is a video). OSError if none."""
     status = path.stat()
-    if not path.is_dir():
+    if not stat.S_ISDIR(status.st_mode):
         return FileState(status.st_size, status.st_mtime_ns, status.st_ino)
     with os.scandir(path) as entries:
         inside = [entry.stat() for entry in entries if entry.is_file()]

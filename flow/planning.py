@@ -4,10 +4,9 @@ A job's payload holds what planning found out, so that nothing is found out twic
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from flow.video import VideoError, VideoInfo, sha256
 
 THREADS = 8  # reading and hashing, most of it outside the interpreter, and waiting for the disk
 Probe = Callable[[Path], VideoInfo]
+Outcome = tuple[str, "Planned | VideoError"]
 
 
 class Planned(NamedTuple):
@@ -30,7 +30,7 @@ class Planned(NamedTuple):
     @property
     def payload(self) -> dict[str, Any]:
         """What a job must say of its video."""
-        values = {name: value for name, value in asdict(self.info).items() if name != "path"}
+        values = {name: value for name, value in vars(self.info).items() if name != "path"}
         return {
             "path": str(self.info.path.absolute()),
             "sha256": self.info.sha256,
@@ -73,8 +73,7 @@ def plan_videos(
     try:
         with ThreadPoolExecutor(THREADS) as pool:
             outcomes = zip(unknown, pool.map(attempt, unknown.values()), strict=True)
-            quiet = len(unknown) < 50
-            for video, outcome in tqdm(outcomes, "plan", len(unknown), unit=" videos", disable=quiet, file=sys.stderr):
+            for video, outcome in _progress(outcomes, len(unknown)):
                 if isinstance(outcome, VideoError):
                     failures.append({"video": video, "cause": "VideoError", "message": str(outcome)})
                     continue
@@ -99,6 +98,11 @@ def as_planned(payload: Mapping[str, Any], beat: Callable[[int], None]) -> Itera
 def video_of(payload: Mapping[str, Any]) -> VideoInfo:
     """The video of a job, as planned."""
     return VideoInfo(path=Path(payload["path"]), **payload["info"])
+
+
+def _progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]:
+    every_s = 0.2 if sys.stderr.isatty() else 30.0  # a log file needs a line now and then, not a moving bar
+    return tqdm(outcomes, "plan", total, unit=" videos", mininterval=every_s, disable=total < 50, file=sys.stderr)
 
 
 def _key(asked: str, path: Path) -> str:
