@@ -12,6 +12,7 @@ import numpy as np
 from features.container import read_attribute, read_attributes
 from features.integrity import is_whole, matches
 from features.layout import StoreError, encode, group_name, reports_folder, shards_folder
+from features.parts import all_finite
 from features.report import read_report
 from features.table import Row, read_rows
 
@@ -39,6 +40,7 @@ class Hdf5Source:
         self._handle: tuple[int, h5py.File] | None = None
         self._groups: dict[tuple[str, str], h5py.Group] = {}  # the last few, so that windows of one part open it once
         self._verified: set[tuple[str, str, str]] = set()
+        self._finite: set[tuple[str, str]] = set()
         self._unpacked: tuple[tuple[str, str, str], np.ndarray] | None = None  # the last compressed array, verified
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,9 +74,9 @@ class Hdf5Source:
     def digests(self, video: str, stream: str) -> dict[str, str]:
         return {name: read_attribute(array, "sha256") for name, array in self._group(video, stream).items()}
 
-    def is_verified(self, video: str, stream: str, name: str) -> bool:
-        """Whether an array is known to be as it was written, by this process."""
-        return (video, stream, name) in self._verified
+    def known_finite(self, video: str, stream: str) -> bool:
+        """Whether all features were looked at when they were verified, and none was NaN or infinite."""
+        return (video, stream) in self._finite
 
     def read(self, video: str, stream: str, name: str, start: int | None, stop: int | None) -> np.ndarray:
         group = self._group(video, stream)
@@ -92,6 +94,8 @@ class Hdf5Source:
             if not is_whole(dataset, data):
                 raise Altered(f"the data of {name} do not match their sha256")
             self._verified.add(key)
+            if name == "features" and all_finite(data):
+                self._finite.add((video, stream))
             if dataset.compression is not None:  # what follows is likely read next, and unpacking costs most
                 self._unpacked = (key, data)
                 return data[start:stop].copy()

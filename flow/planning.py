@@ -42,12 +42,12 @@ class Planned(NamedTuple):
 def plan_video(path: Path, probe: Probe) -> Planned:
     """Probes one video. VideoError if it cannot be read, or changes meanwhile."""
     try:
-        before = file_state(path)
-    except OSError:
-        return Planned(probe(path), FileState(0, 0, 0))  # which says what is wrong
-    info = probe(path)
-    if file_state(path) != before:
-        raise VideoError(f"{path}: the file is being written. Repeat the command when it is complete")
+        before = file_state(path) if path.exists() else None
+        info = probe(path)  # which says what is wrong with a path where nothing is
+        if before is None or file_state(path) != before:
+            raise VideoError(f"{path}: the file is being written. Repeat the command when it is complete")
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read: {error.strerror or error}. Mend that, or leave it out") from error
     return Planned(info, before)
 
 

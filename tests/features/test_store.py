@@ -191,6 +191,20 @@ def test_nan_in_a_store_that_is_not_verified_is_still_refused(store: Path) -> No
         features.open(store, verify=False).read("v1", "rgb")
 
 
+def test_nan_written_by_another_program_is_refused_however_well_it_is_hashed(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_part("v1", "rgb")
+    part.arrays["features"][3, 5] = np.nan
+    monkeypatch.setattr("features.parts._checked", lambda part, store: dict(part.arrays))
+    write_part(store, part)
+    opened = features.open(build_index(store))
+    np.testing.assert_array_equal(opened.read("v1", "rgb", 0, 3), part.arrays["features"][:3])
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"'v1' is NaN or infinite at 1 of 4 steps, first at step 3"):
+            opened.read("v1", "rgb", 2, 6)
+
+
 def test_a_store_of_another_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "alien.h5"
     with h5py.File(path, "w") as file:

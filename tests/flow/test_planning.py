@@ -54,9 +54,8 @@ def test_what_has_not_changed_is_not_probed_again(folder: Path, probed: tuple[li
     os.utime(folder / "v1.mkv", ns=(10**18, 10**18 + 1))
     again, failures = plan_videos(list_videos([folder]), note, "auto", store)
     assert sorted(asked) == ["broken.mp4", "v1.mkv"]  # what failed is tried again
-    assert [plan.info for plan in again.values()] == [plan.info for plan in first.values()] or (
-        again["v1"].info.mtime_ns == 10**18 + 1
-    )
+    assert [again[video].info for video in ("v0", "v2")] == [first[video].info for video in ("v0", "v2")]
+    assert again["v1"].info.mtime_ns == 10**18 + 1
     asked.clear()
     plan_videos(list_videos([folder]), note, "opencv", store)
     assert len(asked) == 4  # another decoder, another answer
@@ -90,6 +89,22 @@ def test_a_video_that_is_still_being_written_is_refused(folder: Path) -> None:
 
     with pytest.raises(VideoError, match=r"v0\.mkv: the file is being written"):
         plan_video(path, written_meanwhile)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not to be read", "gone meanwhile"])
+def test_a_file_that_cannot_be_read_costs_itself(folder: Path, after: bool) -> None:
+    def fail_on_v1(path: Path) -> VideoInfo:
+        info = probe(path)
+        if path.stem == "v1" and not after:
+            raise PermissionError(13, "Permission denied", str(path))
+        if path.stem == "v1":
+            path.unlink()
+        return info
+
+    planned, failures = plan_videos(list_videos([folder]), fail_on_v1, "auto", folder.parent / "f.h5")
+    assert list(planned) == ["v0", "v2"]
+    words = "No such file" if after else "Permission denied"
+    assert any(words in failure["message"] for failure in failures if failure["video"] == "v1")
 
 
 def chunk_of(planned: Planned, store: Path, start: int, last_start: int) -> dict[str, object]:
