@@ -13,10 +13,13 @@ import flow.store
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, weights_sha256
 from extract.settings import Settings, SettingsError
 from features import jobs
-from features.store import StoreError, is_done
+from features.shares import share_files
+from features.store import StoreError, stored_fingerprints
 from flow.parameters import choose_parameters
+from flow.planning import Probe, plan_videos
 from flow.settings import Settings as FlowSettings
-from flow.video import DECODERS, MIN_DECODED, VideoError, list_videos, probe
+from flow.store import chunk_starts
+from flow.video import DECODERS, MIN_DECODED, VideoInfo, list_videos, probe
 
 TASK = "extract.tasks:extract_video"
 
@@ -83,63 +86,74 @@ def stored_motion(path: Path, videos: list[str]) -> str:
     """What the flow in a store is made from; StoreError if the videos there were not all made in one way."""
     store = flow.store.open(path)
     made: dict[str, str] = {}
-    for video in set(videos) & set(store.videos):
-        attributes = store.attributes(video)
-        said = {name: attributes[name] for name in FlowSettings("flow").made_from}
-        made.setdefault(json.dumps(said, sort_keys=True), video)
+    for video in sorted(set(videos) & set(store.videos)):
+        made.setdefault(store.row(video).feature_id, video)
     if len(made) > 1:
         raise StoreError(
             f"{path}: flow of {' and '.join(sorted(made.values())[:2])} was made in different ways. Repeat flow.tvl1 "
             "on all videos with one set of parameters"
         )
-    return next(iter(made), "")
+    if not made:
+        return ""
+    attributes = store.attributes(next(iter(made.values())))
+    return json.dumps({name: attributes[name] for name in FlowSettings("flow").made_from}, sort_keys=True)
 
 
 def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Report:
     """Extracts what is not there yet; a video that cannot even be opened is a failure among the others."""
     store: Path = args.features
-    stored = None if settings.flow_store is None else flow.store.open(settings.flow_store)
-    work, failures = [], []
-    for video, path in list_videos(args.videos).items():
-        try:
-            info = probe(path, decoder=settings.decoder)
-            if stored is not None:
-                _check_flow(stored, settings, video, info.sha256)
-        except (VideoError, StoreError) as error:
-            failures.append({"video": video, "cause": type(error).__name__, "message": str(error)})
-            continue
-        payload = {
-            "video": video,
-            "path": str(path.absolute()),
-            "store": str(store.absolute()),
-            "sha256": info.sha256,
-            "settings": settings.to_json(),
-        }
-        work.append(jobs.Job(key=video, task=TASK, payload=payload, weight=info.num_frames))
+    there: dict[tuple[str, str], str] = {}
+
+    def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
+        stored = None if settings.flow_store is None else flow.store.open(settings.flow_store)
+        there.update(stored_fingerprints(store))
+        mine = share_files(list_videos(args.videos), args.shard)
+        planned, failures = plan_videos(mine, _probe(settings), settings.decoder, store)
+        work = []
+        for video, (info, _) in planned.items():
+            try:
+                if stored is not None:
+                    _check_flow(stored, settings, video, info)
+            except StoreError as error:
+                failures.append({"video": video, "cause": "StoreError", "message": str(error)})
+                continue
+            made = {"store": str(store.absolute()), "settings": settings.to_json()}
+            work.append(jobs.Job(video, TASK, {"video": video, **planned[video].payload, **made}, info.num_frames))
+        return work, failures
+
     return jobs.run(
-        work,
+        plan,
         command=command,
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
-        done=lambda job: is_done(store, job.key, settings.cue, settings.fingerprint(job.payload["sha256"])),
-        failures=failures,
+        done=lambda job: there.get((job.key, settings.cue)) == settings.fingerprint(job.payload["sha256"]),
         device=settings.device,
-        **jobs.options(args),
+        **{**jobs.options(args), "shard": None},
     )
 
 
-def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, sha256: str) -> None:
-    """Whether the flow store holds this very video in the backbone's geometry."""
-    attributes = stored.attributes(video)
+def _probe(settings: Settings) -> Probe:
+    return lambda path: probe(path, decoder=settings.decoder)
+
+
+def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, info: VideoInfo) -> None:
+    """Whether the flow store holds this very video, all of it, in the backbone's geometry."""
+    row = stored.row(video)
     geometry = BACKBONES[settings.backbone].geometry.name
-    if attributes["geometry"] != geometry:
+    if row.geometry != geometry:
         raise StoreError(
-            f"{settings.flow_store}: flow of {video} is {attributes['geometry']}, {settings.backbone} needs "
+            f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.backbone} needs "
             f"{geometry}. Compute it with flow.tvl1 in that geometry, or leave --flow out"
         )
-    if attributes["video_sha256"] != sha256:
+    if row.video_sha256 != info.sha256:
         raise StoreError(
             f"{settings.flow_store}: flow of {video} comes from another file of that name. Repeat flow.tvl1 on it"
+        )
+    missing = len(set(chunk_starts(info.num_frames - 1)) - set(stored.starts(video)))
+    if missing:
+        raise StoreError(
+            f"{settings.flow_store}: {missing} chunks of the flow of {video} are missing. Repeat the flow.tvl1 "
+            "command, which computes what is not there"
         )
 
 

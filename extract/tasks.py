@@ -16,24 +16,23 @@ from extract.settings import Settings
 from features.stopwatch import Stopwatch
 from features.store import Part, write_part
 from flow.geometry import Geometry
-from flow.video import VideoError, VideoInfo, probe
+from flow.planning import as_planned
+from flow.video import VideoInfo
 
 
 def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[str, Any]:
     """Extracts one cue of one video into the store; returns the record of what it cost.
 
-    payload: video (id), path, store, sha256 (of the file when the run was planned), settings.
+    payload: video (id), what `flow.planning.Planned` says of it, store, settings.
     """
     settings = Settings.from_json(payload["settings"])
     cv2.setNumThreads(1)
     backbone = _backbone(settings)
     watch = Stopwatch(settings.device)
-    info = probe(Path(payload["path"]), decoder=settings.decoder)
-    if info.sha256 != payload["sha256"]:
-        raise VideoError(f"{payload['path']}: the file changed while the command ran. Repeat the command")
     view = make_view(payload["video"], settings, backbone.geometry, watch)
     ahead = view.solved if isinstance(view, BatchedFlowView) else iter
-    made = embed_video(Path(payload["path"]), settings, backbone, view, watch, beat, ahead)
+    with as_planned(payload, beat) as info:
+        made = embed_video(info.path, settings, backbone, view, watch, beat, ahead)
     part = Part(
         payload["video"],
         settings.cue,

@@ -4,6 +4,7 @@ Requests come in as JSON lines on stdin, answers go out as JSON lines on what wa
 of their own before any task is imported, and stdout is pointed at stderr: native code may print what it likes.
 
     -> {"task": "extract.work:extract_video", "payload": {...}}
+    <- {"ready": ...}                       the task is imported: what came before was the start, and no hang
     <- {"beat": 120}                        frames done so far; also the sign of life that the watchdog waits for
     <- {"done": {...}}                      the record that the task returned
     <- {"failed": {"cause": "VideoError", "message": ..., "detail": ..., "fatal": false, "tainted": false}}
@@ -65,9 +66,9 @@ def _perform(task: str, payload: dict[str, Any], answers: BinaryIO) -> dict[str,
 
     _reset_peak_memory()
     try:
-        beat(0)
         module, _, name = task.partition(":")
         function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), name)
+        _send(answers, {"ready": task})
         record = dict(function(payload, beat))
         record.setdefault("peak_memory_bytes", _peak_memory())
         return {"done": json.loads(json.dumps(record, default=_plain))}

@@ -1,14 +1,21 @@
-"""Files appear whole or not at all: write beside the target, sync to disk, rename over it."""
+"""Files appear whole or not at all: write beside the target, sync to disk, rename over it.
+
+A temporary file is called .flowless-<pid>-<host>-<random>.part: whose it is can be told from its name, so that what a
+killed process left is swept, and nothing else is. The name says nothing of the target, which may be as long as a file
+name can be.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -16,16 +23,24 @@ import psutil
 # No other file would fare better: no room, no right or no way to write.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 STALE_S = 24 * 3600.0  # a temporary file of another host is given up after a day
+_OURS = re.compile(r"\.flowless-(\d+)-(.+)-[0-9a-f]+\.part")
+
+_swept: set[tuple[int, Path]] = set()  # (process, folder)
 
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """Yields a temporary path in the target's folder; renames it over the target on success, else removes it.
 
-    Two writers of one target do not disturb each other: the last rename wins.
+    Two writers of one target do not disturb each other: the last rename wins. The first file that a process writes
+    into a folder also sweeps what dead processes left there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{_host()}.{os.getpid()}.{secrets.token_hex(3)}.part")
+    here = (os.getpid(), target.parent.absolute())
+    if here not in _swept:
+        _swept.add(here)
+        sweep_abandoned(target.parent, below=False)
+    temporary = target.with_name(temporary_name())
     try:
         yield temporary
         _sync(temporary)
@@ -42,46 +57,73 @@ def write_whole(target: Path, data: bytes) -> Path:
     return target
 
 
-def sweep(folder: Path, patience_s: float = 0.0) -> int:
-    """Removes the temporary files that dead processes left in folder and below; returns how many there were.
+def temporary_name() -> str:
+    """A new name for a file that is being written by this process."""
+    return f".flowless-{os.getpid()}-{_host()}-{secrets.token_hex(4)}.part"
 
+
+def temporary_files(folder: Path, below: bool = True) -> list[Path]:
+    """The files with a name of `temporary_name` in folder, and in the folders below it; links are not followed."""
+    found = []
+    for path, folders, names in os.walk(folder):
+        found += [Path(path) / name for name in names if _OURS.fullmatch(name)]
+        if not below:
+            folders.clear()
+    return sorted(found)
+
+
+def sweep_abandoned(folder: Path, patience_s: float = 0.0, below: bool = True) -> int:
+    """Removes the temporary files of ours whose process is gone, in folder and below; returns how many there were.
+
+    Files of other programs, of living processes, and of other hosts until they are a day old, are left alone, and so
+    are those that this user may not remove.
     patience_s: how long to wait for processes that are just being killed, as long as files of theirs are there.
     """
     removed = 0
     deadline = time.monotonic() + patience_s
     while True:
         living = False
-        for leftover in folder.rglob("*.part"):
-            try:
+        for leftover in temporary_files(folder, below):
+            with suppress(FileNotFoundError, PermissionError):  # its writer was quicker, or it is another user's
                 if _is_abandoned(leftover):
-                    leftover.unlink(missing_ok=True)
+                    leftover.unlink()
                     removed += 1
                 else:
                     living = True
-            except FileNotFoundError:
-                continue  # its writer was quicker
         if not living or time.monotonic() > deadline:
             return removed
         time.sleep(0.1)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds off other runs that lock the same folder, made if need be; does without where locks are not supported."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _is_abandoned(leftover: Path) -> bool:
-    fields = leftover.name.split(".")
-    if len(fields) < 5 or not fields[-3].isdigit():
-        return False  # not ours
-    host, pid = fields[-4], int(fields[-3])
-    if host != _host():
+    ours = _OURS.fullmatch(leftover.name)
+    if ours is None:
+        return False
+    if ours[2] != _host():
         return time.time() - leftover.stat().st_mtime > STALE_S
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return psutil.Process(int(ours[1])).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-    except psutil.AccessDenied:
+    except (psutil.AccessDenied, OverflowError):
         return False
 
 
 def _host() -> str:
-    return socket.gethostname().split(".")[0] or "host"
+    return re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname().split(".")[0])[:63] or "host"
 
 
 def _sync(path: Path) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import features
+from features.options import add_verify
 from features.regression import predictability
 from features.store import Store, StoreError
 
@@ -30,13 +31,13 @@ from features.store import Store, StoreError
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        store = features.open(args.store)
+        store = features.open(args.store, verify=args.verify)
         if args.predict:
             result: dict[str, Any] = predictability(store, args.source, args.predict, args.max_steps, args.seed)
             text = "R2 {r2:.3f} of {target} from {source} ({train_steps} steps to fit, {test_steps} to test)"
             print(json.dumps(result) if args.json else text.format(**result))
             return 0
-        result = compare(store, features.open(args.other), args.streams.split(","))
+        result = compare(store, features.open(args.other, verify=args.verify), args.streams.split(","))
     except StoreError as error:
         print(f"StoreError: {error}", file=sys.stderr)
         return 2
@@ -120,6 +121,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-steps", type=int, default=20_000, help="steps used to fit (default: 20000)")
     parser.add_argument("--seed", type=int, default=0, help="of the split of the videos (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_verify(parser)
     args = parser.parse_args(argv)
     if (args.other is None) == (args.predict is None):
         parser.error("name a second store to compare with, or --predict STREAM")

@@ -18,40 +18,39 @@ Exit codes: 0 all done, 3 finished with failures, 74 the disk is full, 75 interr
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from features.commit import sweep
+from features.commit import sweep_abandoned
 from features.engines import ENGINES, EngineError
 from features.index import build_index, refuse_single
+from features.interruption import Interrupted, interruptible
 from features.layout import StoreError, parts_folder
 from features.options import add_arguments, options, parse_shard
 from features.report import DISK, INTERRUPTED, Ledger, Report, read_report, write_report
+from features.shares import share
 from features.supervisor import Job, Limits, Outcome
 
 __all__ = ["Job", "Report", "add_arguments", "options", "parse_shard", "run", "share", "write_report"]
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGUSR1 (SLURM's warning before a time limit)."""
+Failure = Mapping[str, str]  # video, cause, message
+Plan = Callable[[], tuple[Iterable[Job], Sequence[Failure]]]
 
 
 def run(
-    jobs: Iterable[Job],
+    work: Iterable[Job] | Plan,
     *,
     command: str,
     report_path: Path | str,
     store: Path | str | None = None,
     done: Callable[[Job], bool] | None = None,
-    failures: Sequence[Mapping[str, str]] = (),
+    failures: Sequence[Failure] = (),
     engine: str | None = None,
     workers: int = 1,
     scheduler: str | None = None,
@@ -69,7 +68,8 @@ def run(
 ) -> Report:
     """Does all jobs that are not done yet, and never raises for one of them.
 
-    jobs: all of them, done or not, so that each shard of an array takes the same share whenever it starts.
+    work: all jobs, done or not, so that each shard of an array takes the same share whenever it starts; or a function
+        that finds them out, and the failures: then a signal while it plans ends the run like any other.
     done: says which are to be skipped. failures: videos that failed before they became jobs (video, cause, message).
     store: the feature store that the tasks write to; its leftovers are swept and its index is written at the end.
         StoreError if it is a single file, which an index would overwrite.
@@ -78,7 +78,8 @@ def run(
     report = Report(command, Path(report_path), unit)
     ledger = Ledger(report.path, command, device, threads)
     try:
-        with _interruptible():
+        with interruptible():
+            jobs, failures = work() if callable(work) else (work, failures)
             for failure in failures:
                 _note(report, ledger, _early(failure))
             todo = _plan(share(list(jobs), *(shard or (0, 1))), done, skip_failed, report)
@@ -97,18 +98,6 @@ def run(
         return report
     _finish(report, ledger, None if store is None else Path(store))
     return report
-
-
-def share(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
-    """The jobs of shard `index` of `count`: longest first, each to the shard with least to do; order is kept."""
-    loads = [0] * count
-    mine = set()
-    for job in sorted(jobs, key=lambda job: (-job.weight, job.key)):
-        least = loads.index(min(loads))
-        loads[least] += max(job.weight, 1)
-        if least == index:
-            mine.add(job.key)
-    return [job for job in jobs if job.key in mine]
 
 
 def _plan(jobs: list[Job], done: Callable[[Job], bool] | None, skip_failed: bool, report: Report) -> list[Job]:
@@ -130,7 +119,7 @@ def _prepare(store: Path) -> str:
     folder = parts_folder(store)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
+        sweep_abandoned(folder)
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(bytes(4096))
     except OSError as error:
@@ -172,6 +161,8 @@ def _work(
                     report.fatal = outcome.message
                     break
                 _save(report, ledger, hurry=False)
+                if report.fatal:
+                    break
         finally:
             outcomes.close()  # type: ignore[attr-defined]  # every engine is a generator
             report.seconds = time.monotonic() - began
@@ -214,7 +205,7 @@ def _finish(report: Report, ledger: Ledger, store: Path | None) -> None:
     if store is None:
         return
     try:
-        sweep(parts_folder(store), patience_s=3.0 if report.exit_code in (DISK, INTERRUPTED) else 0.0)
+        sweep_abandoned(parts_folder(store), patience_s=3.0 if report.exit_code in (DISK, INTERRUPTED) else 0.0)
         if any(parts_folder(store).glob("*/*.h5")):
             build_index(store)
     except OSError as error:
@@ -255,26 +246,3 @@ def _progress(total: int, report: Report) -> tqdm:
         maxinterval=60.0 if quiet else 10.0,
         dynamic_ncols=True,
     )
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turns the first SIGINT, SIGTERM or SIGUSR1 into Interrupted; later ones must not disturb the clearing up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def interrupt(*_: object) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise Interrupted
-
-    try:
-        for number in numbers:
-            signal.signal(number, interrupt)
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])

@@ -77,6 +77,9 @@ class NpySource:
     def digests(self, video: str, stream: str) -> dict[str, str]:
         return {}  # nothing to hold the files to
 
+    def known_finite(self, video: str, stream: str) -> bool:
+        return False
+
     def read(self, video: str, stream: str, name: str, start: int | None, stop: int | None) -> np.ndarray:
         row = self.row(video, stream)
         if name == "t_center":

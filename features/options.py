@@ -1,4 +1,4 @@
-"""The options of every command that works through many videos."""
+"""Options that many commands share: of those that work through many videos, and of those that read stores."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--skip-failed", action="store_true", help="leave out what the last report lists as failed")
     group.add_argument("--dry-run", action="store_true", help="print what would be done, then stop")
+
+
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    """Adds --no-verify of commands that read stores: features.open(..., verify=args.verify)."""
+    parser.add_argument(
+        "--no-verify",
+        dest="verify",
+        action="store_false",
+        help="do not compare features with their sha256 when they are first read",
+    )
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:

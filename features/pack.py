@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from features.index import build_index
+from features.layout import DamagedParts
 from features.shards import write_shards, write_single
 from features.store import StoreError
 
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
             written = write_shards(args.store, args.shards, keep_parts=not args.remove_parts)
     except StoreError as error:
         print(f"StoreError: {error}", file=sys.stderr)
-        return 2
+        return 3 if args.index and isinstance(error, DamagedParts) else 2
     except (OSError, RuntimeError) as error:  # HDF5 may fail on closing, too
         print(f"{args.store}: not written: {error}. What was there is untouched.", file=sys.stderr)
         return 74

@@ -6,11 +6,9 @@ contents alone.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +18,17 @@ import h5py
 import numpy as np
 
 from features.commit import write_whole
+from features.container import (
+    file_image,
+    in_memory,
+    new_group,
+    read_attribute,
+    read_attributes,
+    write_attribute,
+)
 from features.grid import ClipGrid
 from features.layout import SCHEMA, StoreError, group_name, part_path
-from features.table import describe, write_table
+from features.table import StoredArray, describe, write_table
 
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ATTRIBUTE_BYTES = 60_000  # HDF5 keeps an attribute in an object header of at most 64 KB
@@ -58,28 +64,12 @@ def write_part(store: Path, part: Part, compression: Mapping[str, dict[str, Any]
     target = part_path(store, part.video, part.stream)
     arrays = _checked(part, Path(store))
     with in_memory() as file:
-        file.attrs["schema"] = SCHEMA
-        group = file.create_group(group_name(part.video, part.stream))
-        digests = _fill(group, arrays, part.attributes, compression or {})
-        num_steps = len(arrays["features"]) if "features" in arrays else -1
-        write_table(file, [describe(part.video, part.stream, part.attributes, digests, num_steps)])
+        write_attribute(file, "schema", SCHEMA)
+        group = new_group(file, group_name(part.video, part.stream))
+        _fill(group, arrays, part.attributes, compression or {})
+        write_table(file, [describe(part.video, part.stream, read_attributes(group), stored_arrays(group))])
         image = file_image(file)
-    try:
-        return write_whole(target, image)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise StoreError(f"{target}: the video id is too long for a file name. Rename the video.") from error
-        raise
-
-
-def in_memory() -> h5py.File:
-    """A new HDF5 file that never touches the disk: what is written of it is written whole, by us."""
-    return h5py.File(secrets.token_hex(8), "w", driver="core", backing_store=False, block_size=1 << 16)
-
-
-def file_image(file: h5py.File) -> bytes:
-    file.flush()
-    return file.id.get_file_image()
+    return write_whole(target, image)
 
 
 def _fill(
@@ -87,16 +77,22 @@ def _fill(
     arrays: Mapping[str, np.ndarray],
     attributes: Mapping[str, Any],
     compression: Mapping[str, dict[str, Any]],
-) -> dict[str, str]:
-    """Writes arrays, then attributes, `complete` last, always in one order; returns the sha256 of each array's data."""
-    digests = {name: array_digest(arrays[name]) for name in sorted(arrays)}
-    for name, digest in digests.items():
+) -> None:
+    """Writes arrays with the sha256 of their data, then attributes, `complete` last, always in one order."""
+    for name in sorted(arrays):
         dataset = group.create_dataset(name, data=arrays[name], track_times=False, **compression.get(name, {}))
-        dataset.attrs["sha256"] = digest
+        write_attribute(dataset, "sha256", array_digest(arrays[name]))
     for name in sorted(set(attributes) - {"complete"}):
-        group.attrs[name] = attributes[name]
+        write_attribute(group, name, attributes[name])
     group.attrs["complete"] = True
-    return digests
+
+
+def stored_arrays(group: h5py.Group) -> dict[str, StoredArray]:
+    """What a group says of its arrays; their data are not read."""
+    return {
+        name: StoredArray(array.dtype.str, tuple(array.shape), read_attribute(array, "sha256"))
+        for name, array in sorted(group.items())
+    }
 
 
 def array_digest(array: np.ndarray) -> str:
@@ -111,16 +107,6 @@ def all_finite(features: np.ndarray) -> bool:
     return int(magnitudes.max()) < 0x7C00  # from here on it is infinity, then NaN
 
 
-def damaged_arrays(group: h5py.Group) -> list[str]:
-    """Names of the arrays of a group whose data no longer give the sha256 stored with them."""
-    return [name for name, array in sorted(group.items()) if array_digest(array[()]) != array.attrs.get("sha256")]
-
-
-def read_attributes(group: h5py.Group) -> dict[str, Any]:
-    """The attributes of a group as plain Python values."""
-    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in group.attrs.items()}
-
-
 def is_done(store: Path, video: str, stream: str, fingerprint: str) -> bool:
     """Whether the store holds this stream of the video, complete and made in just this way.
 
@@ -131,9 +117,10 @@ def is_done(store: Path, video: str, stream: str, fingerprint: str) -> bool:
         try:
             with h5py.File(path, "r", locking=False) as file:
                 group = file[group_name(video, stream)]
-                if "index" in file and bool(group.attrs["complete"]) and group.attrs["fingerprint"] == fingerprint:
+                made = read_attribute(group, "fingerprint")
+                if "index" in file and bool(group.attrs["complete"]) and made == fingerprint:
                     return True
-        except (OSError, KeyError):
+        except Exception:  # not there, or whatever HDF5 makes of altered bytes: it is made anew
             continue
     return False
 

@@ -8,20 +8,18 @@ Records of earlier runs stay in the file, so that a resumed run still tells the 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from features.commit import write_whole
+from features.commit import locked, write_whole
 from features.supervisor import Outcome
 
 SCHEMA = "flowless/report/1"
@@ -114,7 +112,7 @@ class Ledger:
         began = time.monotonic()
         if not hurry and began - self._saved < max(1.0, 20 * self._cost_s):
             return
-        with _locked(self.path.parent):
+        with locked(self.path.parent):
             known = read_report(self.path)
             jobs = {**_jobs(known), **self._records}
             failures = {failure.get("key", failure["video"]): failure for failure in known.get("failures", [])}
@@ -194,19 +192,6 @@ def _by_video(jobs: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
             else:
                 total[name] = value
     return videos
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds other runs (shards of one array) off the folder's reports; does without where locks are not supported."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _processor() -> str:

@@ -14,9 +14,11 @@ import h5py
 from tqdm import tqdm
 
 from features.commit import DISK_ERRORS, whole_file
+from features.container import new_group, on_disk, read_attribute, read_attributes, write_attribute
 from features.index import build_index
+from features.integrity import altered
 from features.layout import SCHEMA, StoreError, group_name, part_path, parts_folder, shards_folder
-from features.parts import damaged_arrays, fingerprint
+from features.parts import fingerprint
 from features.table import Row, read_rows, write_table
 
 
@@ -73,37 +75,43 @@ def write_single(store: Path, target: Path) -> Path:
 def _copy(source: h5py.File, rows: Sequence[Row], target: Path, kind: str) -> Path:
     """Copies the groups of rows into a new file that appears whole, table last."""
     with whole_file(target) as temporary:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["schema"] = SCHEMA
-            file.attrs["kind"] = kind
+        with on_disk(temporary) as file:
+            write_attribute(file, "schema", SCHEMA)
+            write_attribute(file, "kind", kind)
             for row in tqdm(rows, desc=target.name, unit=" parts", disable=len(rows) < 50):
-                name = group_name(row.video, row.stream)
-                try:
-                    group = source[name]
-                    damaged = damaged_arrays(group)
-                    source.copy(group, file.require_group(name.rsplit("/", 1)[0]), row.stream)
-                except (OSError, KeyError) as error:
-                    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-                        raise
-                    raise StoreError(
-                        f"{source.filename}: {row.stream} of video {row.video!r} cannot be read ({error}). "
-                        f"See features.verify; nothing was packed into {target}."
-                    ) from error
-                if damaged:
-                    raise StoreError(
-                        f"{source.filename}: {row.stream} of video {row.video!r}: the data of {', '.join(damaged)} "
-                        f"do not match their sha256. Delete {part_path(Path(source.filename), row.video, row.stream)} "
-                        f"and repeat the command that made it; nothing was packed into {target}."
-                    )
+                _copy_part(source, row, file, target)
             write_table(file, rows)
         _read_back(temporary, rows)
     return target
+
+
+def _copy_part(source: h5py.File, row: Row, file: h5py.File, target: Path) -> None:
+    """Copies the group of a row once it is known to be as it was written."""
+    name = group_name(row.video, row.stream)
+    try:
+        group = source[name]
+        damage = altered(group, row)
+        if not damage:
+            copy = new_group(file, name)
+            for array, dataset in sorted(group.items()):
+                source.copy(dataset, copy, array, without_attrs=True)
+                write_attribute(copy[array], "sha256", read_attribute(dataset, "sha256"))
+            for attribute, value in read_attributes(group).items():
+                write_attribute(copy, attribute, value)
+    except Exception as error:  # HDF5 and NumPy raise whatever comes of bytes that were altered
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
+        damage = f"it cannot be read ({error})"
+    if damage:
+        raise StoreError(
+            f"{source.filename}: {row.stream} of video {row.video!r}: {damage}. See features.verify for all such parts "
+            f"and their remedies; nothing was packed into {target}."
+        )
 
 
 def _read_back(path: Path, rows: Sequence[Row]) -> None:
     """HDF5 can report success on a disk that was full: what was written must be readable before it counts."""
     with h5py.File(path, "r", locking=False) as file:
         for row in rows:
-            damaged = damaged_arrays(file[group_name(row.video, row.stream)])
-            if damaged:
+            if altered(file[group_name(row.video, row.stream)], row):
                 raise OSError(errno.EIO, f"{row.stream} of {row.video!r} does not read back as written", str(path))

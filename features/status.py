@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import features
+from features.commit import temporary_files
 from features.layout import parts_folder
 from features.report import read_report
 from features.store import Store, StoreError
@@ -76,7 +77,7 @@ def summarise(store: Store) -> dict[str, Any]:
             for path in reports
             if (report := read_report(path))
         },
-        "temporary_files": len(list(parts_folder(store.path).rglob("*.part"))),
+        "temporary_files": len(temporary_files(parts_folder(store.path))),
     }
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from features import belonging
 from features.grid import ClipGrid
 from features.hdf5 import Hdf5Source
-from features.index import build_index
+from features.index import build_index, stored_fingerprints
 from features.layout import IMPORTED, SCHEMA, StoreError, part_path
 from features.npy import NpySource
 from features.parts import Part, all_finite, fingerprint, is_done, write_part
@@ -36,6 +36,7 @@ __all__ = [
     "is_done",
     "open",
     "part_path",
+    "stored_fingerprints",
     "write_part",
 ]
 
@@ -51,6 +52,7 @@ class Source(Protocol):
     def attributes(self, video: str, stream: str) -> dict[str, Any]: ...
     def names(self, video: str, stream: str) -> tuple[str, ...]: ...
     def digests(self, video: str, stream: str) -> dict[str, str]: ...
+    def known_finite(self, video: str, stream: str) -> bool: ...
     def read(self, video: str, stream: str, name: str, start: int | None, stop: int | None) -> np.ndarray: ...
     def close(self) -> None: ...
 
@@ -61,19 +63,23 @@ def open(
     fps: float | Mapping[str, float] | None = None,
     window: int | None = None,
     stride: int | None = None,
+    verify: bool = True,
 ) -> Store:
     """Opens a feature store.
 
     fps (of all videos, or by video id), window and stride speak for .npy files only. None: not known; then they come
     from the grid.json beside the files, or are ActionFormer's 16 and 4, which `remarks` says. StoreError where given
     and found ones differ.
+
+    verify: compare what is read with the sha256 written beside it, each array on its first read in each process. The
+    2.6 ms that it takes for a THUMOS-sized video are saved with False.
     """
     path = Path(path)
     if path.is_dir():
         return Store(NpySource(path, fps, window, stride))
     if not path.exists():
         raise StoreError(f"{path}: no such feature store. Make it with extract.rgb or features.importer.")
-    return Store(Hdf5Source(path))
+    return Store(Hdf5Source(path, verify))
 
 
 class Store:
@@ -120,9 +126,12 @@ class Store:
         return self._source.row(video, stream)
 
     def read(self, video: str, stream: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
-        """Features (T, D) of steps [start, stop), as stored (float16 in our own files). StoreError if any is NaN."""
+        """Features (T, D) of steps [start, stop), as stored (float16 in our own files).
+
+        StoreError, naming video, stream and remedy, if they cannot be read, were altered since, or if any is NaN.
+        """
         features = self.array(video, stream, "features", start, stop)
-        if not all_finite(features):
+        if not self._source.known_finite(video, stream) and not all_finite(features):
             bad = ~np.isfinite(features).all(axis=1)
             source = self.attributes(video, stream).get("imported_from")
             mend = f"Mend {source}, where it comes from" if source else "Extract this video anew"

@@ -28,7 +28,8 @@ import psutil
 TAIL_CHARACTERS = 2000  # of what the child wrote on stderr, kept with a failure
 RETRIED = {"Crash", "Hang", "OutOfMemory", "MemoryError"}  # causes that may go away by themselves
 LEAVE_S = 3.0  # for a child to remove its temporary files before it is killed
-WAKE_S = 0.5  # how often a silent child is looked after
+LOOK_S = 0.25  # how often a child is looked after, whether it beats or not
+START_S = 600.0  # for a child to import its task: seconds on a quiet machine, minutes on a busy one with a slow disk
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -161,22 +162,25 @@ class Child:
             self.requests.write(json.dumps({"task": job.task, "payload": job.payload}).encode() + b"\n")
         except BrokenPipeError:
             return self._crash(job, 0), False
-        frames, silent_s, before = 0, 0.0, time.monotonic()
+        frames, silent_s, started = 0, 0.0, False
+        before = looked = time.monotonic()
         while True:
             ended = self.process.poll() is not None  # asked before reading, so that no last words are missed
-            message = self._receive(0.0 if ended else WAKE_S)
+            message = self._receive(0.0 if ended else LOOK_S)
             if message is None and ended:
                 return self._crash(job, frames), False
+            now = time.monotonic()
             # A frozen machine (a closed lid, a suspended SLURM job) is no silence of the child's.
-            waited_s = min(time.monotonic() - before, 2 * WAKE_S)
-            silent_s = silent_s + waited_s if message is None else 0.0
-            if message is None or waited_s > WAKE_S / 2:
-                outcome = self._overrun(job, frames, silent_s)
+            silent_s = silent_s + min(now - before, 2 * LOOK_S) if message is None else 0.0
+            before = now
+            if now - looked >= LOOK_S:
+                looked = now
+                outcome = self._overrun(job, frames, silent_s, started)
                 if outcome is not None:
                     return outcome, False
-            before = time.monotonic()
             if message is None:
                 continue
+            started = started or "ready" in message
             if "beat" in message:
                 frames = message["beat"]
                 on_beat(frames)
@@ -226,11 +230,11 @@ class Child:
                 return None
             self.unread += data
 
-    def _overrun(self, job: Job, frames: int, silent_s: float) -> Outcome | None:
+    def _overrun(self, job: Job, frames: int, silent_s: float, started: bool) -> Outcome | None:
         """A child that has been silent for too long or grown too large is killed; None if it is neither."""
         video = job.video or job.key
-        place = f"at {frames} of {job.weight}"
-        if silent_s > self.limits.hang_s:
+        place = f"at {frames} of {job.weight}" if started else "while it was starting"
+        if silent_s > (self.limits.hang_s if started else max(START_S, self.limits.hang_s)):
             self._signal(signal.SIGKILL)
             message = (
                 f"no sign of life for {silent_s:.0f} s {place}; killed. If the video is only slow, raise --hang-s."

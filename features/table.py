@@ -6,14 +6,16 @@ Training opens a store of thousands of videos by its table alone; parts are open
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
+from features.container import read_labelled, write_attribute
 from features.layout import SCHEMA, StoreError
 
 
@@ -31,11 +33,20 @@ class Row:
     num_steps: int  # -1 for streams that are not features
     fps: float
     duration_s: float
-    digest: str  # over the data of all arrays
+    digest: str  # of all attributes and arrays, see digest_of
 
 
-def describe(video: str, stream: str, attributes: Mapping[str, Any], digests: Mapping[str, str], num_steps: int) -> Row:
-    """The row of a stream; digests are those of its arrays, num_steps is -1 where these are not features."""
+class StoredArray(NamedTuple):
+    """What an HDF5 file says of an array before its data are read."""
+
+    dtype: str  # as NumPy writes it: "<f2"
+    shape: tuple[int, ...]
+    sha256: str  # of the data
+
+
+def describe(video: str, stream: str, attributes: Mapping[str, Any], arrays: Mapping[str, StoredArray]) -> Row:
+    """The row of a stream, from its attributes and what is said of its arrays."""
+    is_features = "features" in arrays
     return Row(
         video=video,
         stream=stream,
@@ -43,12 +54,24 @@ def describe(video: str, stream: str, attributes: Mapping[str, Any], digests: Ma
         feature_id=str(attributes.get("feature_id", "")),
         video_sha256=str(attributes.get("video_sha256", "")),
         geometry=str(attributes.get("geometry", "")),
-        grid=digests["t_center"][:16] if num_steps >= 0 else "",
-        num_steps=num_steps,
+        grid=arrays["t_center"].sha256[:16] if is_features else "",
+        num_steps=arrays["features"].shape[0] if is_features else -1,
         fps=float(attributes.get("fps", float("nan"))),
         duration_s=float(attributes.get("duration_s", float("nan"))),
-        digest=hashlib.sha256("".join(f"{name}:{digests[name]};" for name in sorted(digests)).encode()).hexdigest(),
+        digest=digest_of(attributes, arrays),
     )
+
+
+def digest_of(attributes: Mapping[str, Any], arrays: Mapping[str, StoredArray]) -> str:
+    """The sha256 that changes with any attribute, and with the name, type, shape or data of any array."""
+    contents = {"attributes": dict(attributes), "arrays": {name: list(array) for name, array in arrays.items()}}
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_data(arrays: Mapping[str, StoredArray]) -> str:
+    """The digest of parts written before attributes were under it."""
+    text = "".join(f"{name}:{arrays[name].sha256};" for name in sorted(arrays))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_table(file: h5py.File, rows: Iterable[Row]) -> None:
@@ -57,7 +80,7 @@ def write_table(file: h5py.File, rows: Iterable[Row]) -> None:
     arrays = {}
     for field, values in zip(fields(Row), columns, strict=True):
         text = isinstance(values[0], str)
-        arrays[field.name] = np.char.encode(np.array(values), "utf-8") if text else np.array(values)
+        arrays[field.name] = np.char.encode(np.array(values), "utf-8", "surrogateescape") if text else np.array(values)
     widths = [
         (name, f"S{max(1, array.dtype.itemsize)}" if array.dtype.kind == "S" else array.dtype)
         for name, array in arrays.items()
@@ -65,32 +88,39 @@ def write_table(file: h5py.File, rows: Iterable[Row]) -> None:
     table = np.zeros(len(columns[0]), dtype=widths)
     for name, array in arrays.items():
         table[name] = array
-    file.create_dataset("index", data=table, track_times=False)
+    dataset = file.create_dataset("index", data=table, track_times=False)
+    write_attribute(dataset, "sha256", hashlib.sha256(table.tobytes()).hexdigest())
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file of a store; StoreError if it is none."""
+    """The rows of a file of a store; StoreError if it is none, or was altered."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            schema = file.attrs.get("schema", "none")
-            if schema != SCHEMA:
-                raise StoreError(
-                    f"{path}: schema {schema!r}, expected {SCHEMA!r}. Extract the features anew, or bring them in as "
-                    ".npy files with features.importer."
-                )
-            return _rows_of_table(file["index"][()])
+        schema, table, stored = read_labelled(path, "index", "schema", "sha256")
+        if schema != SCHEMA:
+            raise StoreError(
+                f"{path}: schema {schema or 'none'!r}, expected {SCHEMA!r}. Make this store anew, or bring its "
+                "features in as .npy files with features.importer."
+            )
+        if table is None:
+            raise ValueError("it has no table")
+        if stored and stored != hashlib.sha256(table.tobytes()).hexdigest():  # older files have none
+            raise ValueError("its table does not match its sha256")
+        return _rows_of_table(table)
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no such file") from error
-    except (OSError, KeyError) as error:
+    except StoreError:
+        raise
+    except Exception as error:  # HDF5 and NumPy raise whatever comes of bytes that were altered
         raise StoreError(
-            f"{path}: not a readable HDF5 file, probably cut short ({error}). Delete it and repeat the command that "
-            "made it, or fetch it again."
+            f"{path}: not a readable HDF5 file of a store, probably cut short or altered ({error}). Fetch it again, or "
+            "delete it and repeat the command that made it."
         ) from error
 
 
 def _rows_of_table(table: np.ndarray) -> list[Row]:
-    columns = []
-    for field in fields(Row):
-        values = table[field.name]
-        columns.append(np.char.decode(values, "utf-8").tolist() if values.dtype.kind == "S" else values.tolist())
-    return [Row(*values) for values in zip(*columns, strict=True)]
+    ordered = table[[field.name for field in fields(Row)]].tolist()
+    return [Row(*map(_plain, values)) for values in ordered]
+
+
+def _plain(value: Any) -> Any:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value

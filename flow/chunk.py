@@ -1,7 +1,6 @@
 """One chunk of a video on its way into a store: its frames come out, its pairs go in, and it is committed once."""
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,16 @@ import numpy as np
 
 from features.stopwatch import Stopwatch
 from features.store import is_done
+from flow.planning import as_planned, video_of
 from flow.settings import Settings
 from flow.store import CHUNK, chunk_stream, write_chunk
-from flow.video import VideoError, VideoInfo, probe, read_frames
+from flow.video import VideoInfo, read_frames
 
 
 class Chunk:
     """At most CHUNK pairs of neighbouring frames, from pair `start` of the video on.
 
-    payload: video (id), path, store, sha256 (of the file when the run was planned), start (pair), last_start, settings.
+    payload: video (id), what `flow.planning.Planned` says of it, store, start (pair), last_start, settings.
     """
 
     def __init__(self, payload: dict[str, Any]) -> None:
@@ -28,17 +28,16 @@ class Chunk:
         self.count = 0  # pairs added
         self._pairs: np.ndarray = np.empty((CHUNK, *_shape(self.settings)), _dtype(self.settings))
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self, beat: Callable[[int], None] = lambda pairs: None) -> Iterator[np.ndarray]:
         """As many as there are pairs, and one; resized, and gray for flow, RGB and cropped for gradients."""
-        _probed(self.payload["path"], self.payload["sha256"], self.settings.decoder)
         start, geometry = self.payload["start"], self.settings.geometry
-        path = Path(self.payload["path"])
-        for frame in read_frames(path, start=start, stop=start + CHUNK + 1, decoder=self.settings.decoder):
-            resized = geometry.resize(frame.rgb)
-            if self.settings.cue == "flow":
-                yield cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY)
-            else:
-                yield geometry.crop_center(resized)
+        with as_planned(self.payload, beat) as info:
+            for frame in read_frames(info.path, start=start, stop=start + CHUNK + 1, decoder=self.settings.decoder):
+                resized = geometry.resize(frame.rgb)
+                if self.settings.cue == "flow":
+                    yield cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY)
+                else:
+                    yield geometry.crop_center(resized)
 
     def add(self, planes: np.ndarray) -> None:
         """The next pair, as it is to be stored: (2 or 3, crop, crop)."""
@@ -48,7 +47,7 @@ class Chunk:
     def commit(self) -> dict[str, Any]:
         """Writes what was added; returns the record of what it cost."""
         payload, settings = self.payload, self.settings
-        info = _probed(payload["path"], payload["sha256"], settings.decoder)
+        info = video_of(payload)
         with self.watch("write"):
             made = attributes(settings, info, payload["last_start"])
             pairs = self._pairs[: self.count]
@@ -93,12 +92,3 @@ def _dtype(settings: Settings) -> type:
     if settings.cue == "gradient":
         return np.int16
     return np.float16 if settings.codec == "float16" else np.uint8
-
-
-@lru_cache(maxsize=64)
-def _probed(path: str, sha256: str, decoder: str) -> VideoInfo:
-    """The video as planned; hashed once per process, not once per chunk."""
-    info = probe(Path(path), decoder=decoder)
-    if info.sha256 != sha256:
-        raise VideoError(f"{path}: the file changed while the command ran. Repeat the command")
-    return info

@@ -2,12 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from features import jobs
-from flow.chunk import is_there
+from features.shares import larger_than_a_share, share_files
+from features.store import stored_fingerprints
+from flow.planning import Planned, Probe, plan_videos
 from flow.settings import Settings
 from flow.store import CHUNK, chunk_starts, chunk_stream
-from flow.video import VideoError, list_videos, probe
+from flow.video import list_videos, probe
 
 TASK = "flow.tasks:compute_chunk"
 BUNDLE_TASK = "flow.bundle:compute_bundle"
@@ -27,40 +30,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings, store: Path, command: str) -> jobs.Report:
     """Computes the chunks that are not there yet; a video that cannot even be opened is a failure among the others."""
-    work, failures = [], []
-    for video, path in list_videos(args.videos).items():
-        try:
-            info = probe(path, decoder=settings.decoder)
-        except VideoError as error:
-            failures.append({"video": video, "cause": "VideoError", "message": str(error)})
-            continue
-        starts = chunk_starts(info.num_frames - 1)
-        for start in starts:
-            payload = {
-                "video": video,
-                "path": str(path.absolute()),
-                "store": str(store.absolute()),
-                "sha256": info.sha256,
-                "start": start,
-                "last_start": starts[-1],
-                "settings": settings.to_json(),
-            }
-            weight = min(CHUNK, info.num_frames - 1 - start) + (start == 0)
-            work.append(jobs.Job(chunk_stream(video, start), TASK, payload, weight, video))
+    there: dict[tuple[str, str], str] = {}
+
+    def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
+        videos = list_videos(args.videos)
+        there.update(stored_fingerprints(store))
+        common = larger_than_a_share(videos, args.shard)  # their chunks are dealt out, other videos as a whole
+        mine = share_files({video: path for video, path in videos.items() if video not in common}, args.shard)
+        planned, failures = plan_videos({**mine, **common}, _probe(settings), settings.decoder, store)
+        work = [job for video in planned for job in _chunks(video, planned[video], settings, store)]
+        dealt = [job for job in work if job.video in common]
+        if args.shard is not None:
+            dealt = jobs.share(dealt, *args.shard)
+        work = [job for job in work if job.video not in common] + dealt
+        return bundled(work) if settings.backend == "cuda" else work, failures
+
+    def is_there(chunk: dict[str, Any]) -> bool:
+        stream = chunk_stream(settings.cue, chunk["start"])
+        return there.get((chunk["video"], stream)) == settings.fingerprint(chunk["sha256"])
 
     def done(job: jobs.Job) -> bool:
         return all(is_there(chunk) for chunk in job.payload.get("chunks", {job.key: job.payload}).values())
 
     return jobs.run(
-        bundled(work) if settings.backend == "cuda" else work,
+        plan,
         command=command,
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
         done=done,
-        failures=failures,
         device="cuda" if settings.backend == "cuda" else "cpu",
-        **jobs.options(args),
+        **{**jobs.options(args), "shard": None},
     )
+
+
+def _probe(settings: Settings) -> Probe:
+    return lambda path: probe(path, decoder=settings.decoder)
+
+
+def _chunks(video: str, planned: Planned, settings: Settings, store: Path) -> list[jobs.Job]:
+    num_pairs = planned.info.num_frames - 1
+    starts = chunk_starts(num_pairs)
+    made = {"store": str(store.absolute()), "last_start": starts[-1], "settings": settings.to_json()}
+    return [
+        jobs.Job(
+            chunk_stream(video, start),
+            TASK,
+            {"video": video, **planned.payload, **made, "start": start},
+            min(CHUNK, num_pairs - start) + (start == 0),
+            video,
+        )
+        for start in starts
+    ]
 
 
 def bundled(work: list[jobs.Job]) -> list[jobs.Job]:

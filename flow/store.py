@@ -22,6 +22,7 @@ import numpy as np
 
 from features import store as features_store
 from features.store import Part, Store, StoreError, write_part
+from features.table import Row
 
 CHUNK = 128  # pairs; seconds of work, and at 224 x 224 about 1.5 MB of file
 BOUND = 20.0  # px
@@ -62,9 +63,9 @@ def write_chunk(
     return write_part(store, Part(video, chunk_stream(cue, start), arrays, shapes), compression)
 
 
-def open(path: Path | str, cue: str = "flow") -> "FlowStore":
-    """Opens a store that flow.tvl1 (cue "flow") or flow.gradient (cue "gradient") wrote."""
-    return FlowStore(features_store.open(path), cue)
+def open(path: Path | str, cue: str = "flow", verify: bool = True) -> "FlowStore":
+    """Opens a store that flow.tvl1 (cue "flow") or flow.gradient (cue "gradient") wrote; verify as features.open."""
+    return FlowStore(features_store.open(path, verify=verify), cue)
 
 
 class FlowStore:
@@ -80,6 +81,14 @@ class FlowStore:
     def videos(self) -> tuple[str, ...]:
         """Videos with at least one chunk."""
         return tuple(video for video in self._store.videos if self._streams(video))
+
+    def row(self, video: str) -> Row:
+        """What the table says of the first chunk: feature_id, geometry, video_sha256, fps; opens no part."""
+        return self._store.row(video, self._first(video))
+
+    def starts(self, video: str) -> list[int]:
+        """First pairs of the chunks that are there; opens no part."""
+        return [int(stream.rpartition(".")[2]) for stream in self._streams(video)]
 
     def num_pairs(self, video: str) -> int:
         """Frame pairs of a video: its frames less one. StoreError unless all of its chunks are there."""
@@ -128,13 +137,18 @@ class FlowStore:
     def _streams(self, video: str) -> list[str]:
         return sorted(name for name in self._store.streams(video) if name.startswith(f"{self.cue}."))
 
+    def _first(self, video: str) -> str:
+        streams = self._streams(video)
+        if not streams:
+            raise StoreError(f"{self.path}: no {self.cue} of video {video!r}: run flow.{_command(self.cue)} on it")
+        return streams[0]
+
     def _layout(self, video: str) -> list[tuple[int, int]]:
         """(start, stop) of each chunk, once they are known to fit together."""
         if video in self._chunks:
             return self._chunks[video]
+        self._first(video)
         streams = self._streams(video)
-        if not streams:
-            raise StoreError(f"{self.path}: no {self.cue} of video {video!r}: run flow.{_command(self.cue)} on it")
         layout: list[tuple[int, int]] = []
         made = set()
         for stream in streams:

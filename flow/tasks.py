@@ -21,7 +21,7 @@ def compute_chunk(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     """Computes and commits the pairs of one chunk, pair by pair; payload and record are those of `Chunk`."""
     cv2.setNumThreads(1)
     chunk = Chunk(payload)
-    for before, after in pairwise(chunk.watch.iterate("decode", chunk.frames())):
+    for before, after in pairwise(chunk.watch.iterate("decode", chunk.frames(beat))):
         with chunk.watch(chunk.settings.cue):
             chunk.add(_pair_task(payload["settings"])(before, after))
         beat(chunk.count)

@@ -7,7 +7,7 @@ says where and what to do; nobody downstream ever sees a video that is silently 
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -204,12 +204,13 @@ def _broken(path: Path, index: int, header: Header, time_s: float, reason: str) 
     )
 
 
-def sha256(path: Path) -> str:
-    """The hash of a file, read in pieces."""
+def sha256(path: Path, beat: Callable[[int], None] = lambda frames: None) -> str:
+    """The hash of a file, read in pieces; beats with each, for a watchdog."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
+            beat(0)
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """Extraction from end to end with the small backbone: commands, resume, failures, and features that can be checked."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from extract.settings import Settings
 from extract.tasks import attributes, extract_video
 from features.stopwatch import Stopwatch
 from flow import tvl1
+from flow.planning import plan_video
 from flow.solver import make_solver
 from flow.video import VideoError, probe, read_frames
 
@@ -59,7 +61,7 @@ def nano(cue: str, **changes: object) -> Settings:
 
 def extract_one(path: Path, store: Path, settings: Settings) -> dict[str, object]:
     """One video in this process, as the child would do it."""
-    payload = {"video": path.stem, "path": str(path), "store": str(store), "sha256": probe(path).sha256}
+    payload = {"video": path.stem, **plan_video(path, probe).payload, "store": str(store)}
     record = extract_video({**payload, "settings": settings.to_json()}, lambda frames: None)
     features.store.build_index(store)
     return record
@@ -154,11 +156,40 @@ def test_a_video_shorter_than_a_clip_says_how_many_frames_it_needs(tmp_path: Pat
         extract_one(path, tmp_path / "f.h5", nano("rgb"))
 
 
-def test_a_video_that_changes_while_it_waits_is_refused(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "v.mp4")
-    payload = {"video": "v", "path": str(path), "store": str(tmp_path / "f.h5"), "sha256": "another"}
+def test_a_video_that_changes_while_it_waits_or_is_read_is_refused(tmp_path: Path) -> None:
+    path, other = write_video(tmp_path / "v.mp4"), write_video(tmp_path / "other.mp4", seed=5)
+    settings = nano("rgb").to_json()
+    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "settings": settings}
+
+    def replace_it(frames: int) -> None:
+        if frames == 20:
+            other.replace(path)
+
+    def cut_it_short(frames: int) -> None:
+        if frames == 20:
+            os.truncate(path, path.stat().st_size // 2)
+
     with pytest.raises(VideoError, match="changed while the command ran"):
-        extract_video({**payload, "settings": nano("rgb").to_json()}, lambda frames: None)
+        extract_video(payload, replace_it)
+    with pytest.raises(VideoError, match="changed while the command ran"):
+        extract_video(payload, lambda frames: None)
+    payload |= plan_video(path, probe).payload
+    with pytest.raises(VideoError, match="changed while the command ran"):
+        extract_video(payload, cut_it_short)
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_a_video_that_is_touched_or_copied_over_itself_is_still_the_same(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4")
+    settings = nano("rgb").to_json()
+    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "settings": settings}
+
+    def copy_it(frames: int) -> None:
+        if frames == 20:
+            shutil.copy(path, tmp_path / "copy.mp4").replace(path)
+
+    os.utime(path)
+    assert extract_video(payload, copy_it)["frames"] > 20
 
 
 def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path: Path) -> None:

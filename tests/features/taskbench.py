@@ -22,6 +22,11 @@ def add(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
     return {"sum": payload["a"] + payload["b"], "pid": os.getpid(), "threads": int(os.environ["OMP_NUM_THREADS"])}
 
 
+def echo(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
+    """Writes nothing, and has much to say."""
+    return {"frames": 1, "said": payload["video"] * 1000}
+
+
 def noisy(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
     """Prints from Python and from C on stdout, half a line and half a message at a time."""
     print('{"done": {"fake": 1}}')
@@ -70,11 +75,14 @@ def hang(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
 
 
 def hoard(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:
+    """Takes 20 MB every 20 ms up to a harmless size, and goes on beating for a minute."""
     kept = []
-    while True:
-        kept.append(np.ones(20_000_000 // 8))
-        beat(len(kept))
+    for count in range(3000):
+        if len(kept) < 35:
+            kept.append(np.ones(20_000_000 // 8))
+        beat(count)
         time.sleep(0.02)
+    return {}
 
 
 def store_video(payload: dict[str, Any], beat: Beat) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from features import jobs
@@ -16,6 +17,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--frame-s", type=float, default=0.0)
     parser.add_argument("--file-limit", type=int)
+    parser.add_argument("--plan-s", type=float, default=0.0, help="how long planning takes")
     parser.add_argument("--task", default="taskbench:store_video")
     jobs.add_arguments(parser)
     args = parser.parse_args()
@@ -23,9 +25,16 @@ def main() -> int:
     if args.file_limit is not None:
         payload["file_limit"] = args.file_limit
     videos = [f"video {number}" for number in range(args.videos)]
+
+    def plan() -> tuple[list[Job], list[dict[str, str]]]:
+        if args.plan_s:
+            args.store.with_suffix(".planning").touch()
+            time.sleep(args.plan_s)
+        return work, []
+
     work = [Job(video, args.task, {**payload, "video": video}, args.frames) for video in videos]
     report = jobs.run(
-        work,
+        plan,
         command="taskbench",
         report_path=args.store.with_suffix(".reports") / "taskbench.json",
         store=args.store,

@@ -126,6 +126,20 @@ def test_an_interrupted_run_leaves_no_child_and_no_temporary_file(
     assert contents(store) == undisturbed
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_while_the_run_is_planned_ends_it_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
+    store = tmp_path / "demo.h5"
+    process = start(store, "--plan-s", "60")
+    deadline = time.monotonic() + 30
+    while not store.with_suffix(".planning").exists():
+        assert time.monotonic() < deadline, "planning did not begin"
+        time.sleep(0.02)
+    process.send_signal(number)
+    code, text = finish(process)
+    assert code == 75, text
+    assert "interrupted: repeat the command" in text
+
+
 def test_a_disk_without_room_stops_the_run_and_repeating_it_heals(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import living
 
-from features import StoreError, jobs, pack
+from features import StoreError, jobs, pack, supervisor
 from features.jobs import Job, Report
 from features.report import read_report
 
@@ -70,10 +70,24 @@ def test_a_hang_in_native_code_is_killed_and_costs_one_video(run: Run) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_a_video_that_eats_memory_is_killed_before_the_machine_is(run: Run) -> None:
+def test_the_start_of_a_child_is_not_mistaken_for_a_hang(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMPORT_S", "2.5")
+    assert run([Job("v", "slow_to_import:nothing", {}, weight=10)], hang_s=0.5).done == 1
+
+
+def test_a_child_that_never_starts_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMPORT_S", "600")
+    monkeypatch.setattr(supervisor, "START_S", 1.0)
+    report = run([Job("v", "slow_to_import:nothing", {}, weight=10)], hang_s=0.5)
+    assert (report.failed, report.failures[0]["cause"]) == (1, "Hang")
+    assert "while it was starting" in report.failures[0]["message"]
+
+
+def test_a_child_that_beats_all_the_time_is_killed_before_it_eats_the_machine(run: Run) -> None:
     report = run([Job("huge", "taskbench:hoard", {}, weight=10), *additions(1)], max_memory_gb=0.4)
     assert (report.done, report.failed) == (1, 1)
     assert report.failures[0]["cause"] == "OutOfMemory"
+    assert "more than --max-memory-gb allows" in report.failures[0]["message"]
 
 
 def test_an_exception_costs_one_video_and_keeps_the_child(run: Run, tmp_path: Path) -> None:

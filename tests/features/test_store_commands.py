@@ -98,9 +98,21 @@ def test_verify_finds_a_flipped_bit_and_pack_refuses_it(store: Path, capsys: pyt
         file["videos/v2/flow/features"][4, 3] += 0.25
     capsys.readouterr()
     assert verify.main([str(store)]) == 3
-    assert "flow of video 'v2': the data of features do not match their sha256" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "flow of video 'v2'" in out
+    assert "the data of features do not match their sha256). Delete it and repeat" in out
     assert pack.main([str(store), "--shards", "1"]) == 2
     assert "nothing was packed" in capsys.readouterr().err
+
+
+def test_commands_refuse_altered_features_unless_told_not_to_look(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(part_path(store, "v2", "rgb"), "r+") as file:
+        file["videos/v2/rgb/features"][4, 3] += 0.25
+    assert diff.main([str(store), str(store)]) == 2
+    assert "rgb of video 'v2'" in capsys.readouterr().err
+    assert diff.main([str(store), str(store), "--no-verify"]) == 0
 
 
 def test_the_remedy_of_verify_works(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from features.jobs import Job
 from flow import tvl1
 from flow.bundle import ahead, as_stored, compute_bundle
 from flow.plan import bundled
+from flow.planning import plan_video
 from flow.settings import Settings
 from flow.solver import TVL1
 from flow.store import quantise
@@ -47,7 +48,7 @@ def payloads(store: Path, videos: dict[str, Path], backend: str) -> dict[str, di
     settings = Settings("flow", short_side=24, crop=16, backend=backend)
     return {
         f"{video}.0": {
-            "video": video, "path": str(path), "store": str(store), "sha256": probe(path).sha256,
+            "video": video, **plan_video(path, probe).payload, "store": str(store),
             "start": 0, "last_start": 0, "settings": settings.to_json(),
         }
         for video, path in videos.items()
@@ -93,7 +94,7 @@ def test_a_video_that_breaks_costs_itself_alone_and_what_is_there_is_not_made_ag
 ) -> None:
     store = tmp_path / "bundle.h5"
     chunks = payloads(store, videos, "cuda")
-    chunks["b.0"]["sha256"] = "another file"
+    chunks["b.0"] |= {"sha256": "another file", "state": [0, 0, 0]}
     jobs = {job["key"]: job for job in compute_bundle({"chunks": chunks}, lambda done: None)["jobs"]}
     assert jobs["b.0"]["cause"] == "VideoError"
     assert "changed while the command ran" in jobs["b.0"]["message"]
