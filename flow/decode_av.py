@@ -9,13 +9,14 @@ the start, in the order in which the decoder shows them.
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -24,6 +25,7 @@ from flow.decoding import DecodingStopped, Header, RawFrame, is_variable
 
 AGREEMENT = 64  # frames at the start that must agree with the packets before we rely on them
 WHOLE = 0.98  # of the frames that the header promises: a file with fewer packets was cut short; AVI headers over-count
+MOST_BEFORE_KEY = 600  # packets before the first keyframe; a stream with more of them has no keyframes worth the name
 LOOKAHEAD = 16  # frames; no codec in use reorders deeper
 
 
@@ -54,8 +56,7 @@ def _scan(path: Path, size: int, mtime_ns: int) -> Scan:
     with _opened(path) as container:
         stream = _stream(container)
         tick = Fraction(stream.time_base or Fraction(1, 1000))
-        times: list[int | None] = []
-        keys: list[int] = []
+        packets: list[Packet] = []
         hidden = 0
         end_s = 0.0  # of any stream: an audio track may be longer than the video
         try:
@@ -67,26 +68,64 @@ def _scan(path: Path, size: int, mtime_ns: int) -> Scan:
                     end_s = max(end_s, float((stamp + (packet.duration or 0)) * packet.time_base))
                 if packet.stream_index != stream.index:
                     continue
-                if packet.is_discard:  # before or after the part that an edit list shows
-                    hidden += 1
-                else:
-                    times.append(packet.pts)
-                if packet.is_keyframe and packet.pts is not None:
-                    keys.append(packet.pts)
+                hidden += packet.is_discard  # before or after the part that an edit list shows
+                packets.append(Packet(packet.pts, packet.is_keyframe, packet.is_discard))
         except av.FFmpegError:
             pass  # a damaged tail: the comparison with the header tells how much is missing
-        known = sorted(time for time in times if time is not None)
-        usable = len(set(known)) == len(times)
+        lost = _never_shown(path, packets)
+        shown = [packet.time for place, packet in enumerate(packets) if not packet.hidden and place not in lost]
+        keys = [packet.time for packet in packets if packet.is_key and packet.time is not None]
+        known = sorted(time for time in shown if time is not None)
+        usable = len(set(known)) == len(shown)
         ordered = np.array(known if usable else [], dtype=np.int64)
-        header = _header(container, stream, ordered * float(tick), len(times), hidden, end_s)
-    return Scan(ordered, np.array(sorted(keys), dtype=np.int64), len(times), tick, header)
+        header = _header(container, stream, ordered * float(tick), len(shown), hidden + len(lost), end_s)
+    return Scan(ordered, np.array(sorted(keys), dtype=np.int64), len(shown), tick, header)
+
+
+class Packet(NamedTuple):
+    """What is kept of a packet of the video stream."""
+
+    time: int | None
+    is_key: bool
+    hidden: bool  # by an edit list
+
+
+def _never_shown(path: Path, packets: Sequence[Packet]) -> set[int]:
+    """Places of packets around the first keyframe that no decoder can show: what they refer to lies before the file.
+
+    A clip that was cut from a longer video without encoding it anew begins with a keyframe, and often with pictures
+    that come after it in the file and before it in time (an open group of pictures). The decoder itself is asked which
+    of them it shows: some need nothing but that keyframe.
+    """
+    first = next((place for place, packet in enumerate(packets) if packet.is_key), None)
+    if first is None or first > MOST_BEFORE_KEY or packets[first].time is None:
+        return set()
+    start = packets[first].time
+    leading = list(range(first))
+    for place in range(first + 1, len(packets)):
+        time = packets[place].time
+        if packets[place].is_key or (time is not None and time > start):
+            break
+        leading.append(place)
+    leading = [place for place in leading if not packets[place].hidden]
+    if not leading:
+        return set()
+    shown: set[int | None] = set()
+    with suppress(DecodingStopped):
+        for frame in _decode(path):
+            if frame.pts == start:
+                return {place for place in leading if packets[place].time not in shown - {None}}
+            if frame.pts is not None and frame.pts > start:
+                break
+            shown.add(frame.pts)
+    return set()
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[av.container.InputContainer]:
     """The container, closed at the end; DecodingStopped if FFmpeg finds none in the file."""
     try:
-        container = av.open(str(path))
+        container = av.open(str(path.absolute()))  # absolute: "12:30.mp4" names no protocol
     except (av.FFmpegError, ValueError) as error:
         raise DecodingStopped(0, getattr(error, "strerror", None) or str(error)) from error
     with container:
@@ -135,6 +174,7 @@ def _header(
         is_vfr=is_variable(times_s, float(stream.time_base or 0)),
         rotation=_rotation(container, stream),
         sample_aspect=float(aspect) if aspect else 1.0,
+        pixels=stream.codec_context.pix_fmt or "",
     )
 
 
@@ -167,6 +207,15 @@ def _agrees(path: Path, size: int, mtime_ns: int) -> bool:
     with suppress(DecodingStopped):
         first.extend(frame.pts for frame in islice(_decode(path), AGREEMENT))
     return first == times[: len(first)].tolist()
+
+
+def times(path: Path) -> np.ndarray | None:
+    """Seconds of every frame since the first, where the packets tell them truly."""
+    status = path.stat()
+    if not _agrees(path, status.st_size, status.st_mtime_ns):
+        return None
+    packets = scan(path)
+    return (packets.times - packets.times[0]) * float(packets.tick)
 
 
 def frames(path: Path, start: int) -> Iterator[RawFrame]:
