@@ -23,6 +23,7 @@ from detect.detector import Detector, DetectorError
 from detect.inference import check_store, detect_video
 from evaluate.annotations import AnnotationError, Annotations, read_annotations
 from evaluate.detections import DetectionError, write_detections
+from features.dashes import parse_args
 from features.report import write_report
 from features.store import Store, StoreError
 from features.store import open as open_store
@@ -58,13 +59,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--detector", type=Path, required=True, help="detector.pt of a training run")
     parser.add_argument("--features", type=Path, required=True, help="feature store, or a directory of .npy files")
     parser.add_argument("--out", type=Path, required=True, help="detections to write (JSON)")
-    parser.add_argument("--videos", nargs="+", help="ids of the videos (default: all of --subset, or of the store)")
+    parser.add_argument(
+        "--videos", nargs="+", action="extend", help="ids of the videos (default: all of --subset, or of the store)"
+    )
     parser.add_argument("--annotations", type=Path, help="annotations that know --subset, and the fps of .npy files")
     parser.add_argument("--subset", help="videos of this subset of --annotations")
     parser.add_argument("--fps", type=float, help="frames per second of .npy files (default: by --annotations)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1, as every worker has)")
-    args = parser.parse_args(argv)
+    args = parse_args(parser, argv, ids=True)
     if args.threads < 1:
         parser.error(f"--threads {args.threads}: expected 1 or more")
     if args.subset and not args.annotations:

@@ -63,7 +63,8 @@ class ResizedFrames:
         self.count = 0
 
     def __iter__(self) -> Iterator[Frame]:
-        frames = read_frames(self.path, decoder=self.settings.decoder, min_decoded=self.settings.min_decoded)
+        made = self.settings
+        frames = read_frames(self.path, decoder=made.decoder, min_decoded=made.min_decoded, fps=made.fps)
         return self.watch.iterate("decode", map(self._resized, frames))
 
     def _resized(self, frame: Frame) -> Frame:

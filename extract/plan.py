@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from features import jobs
 from features.store import StoreError, is_done
 from flow.parameters import choose_parameters
 from flow.settings import Settings as FlowSettings
-from flow.video import DECODERS, MIN_DECODED, VideoError, list_videos, probe
+from flow.video import DECODERS, MIN_DECODED, VideoError, VideoInfo, list_videos, probe
 
 TASK = "extract.tasks:extract_video"
 
@@ -24,7 +25,14 @@ TASK = "extract.tasks:extract_video"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that every extraction has."""
     parser.add_argument(
-        "--videos", nargs="+", required=True, metavar="PATH", help="files, folders, globs or .txt lists of paths"
+        "--videos", nargs="+", action="extend", required=True, metavar="PATH", help="files, folders, globs, .txt lists"
+    )
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frames at this rate, left out or repeated (default: as they come); with it, a folder of numbered "
+        "pictures is a video",
     )
     parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default=Settings.backbone)
@@ -46,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
     """The settings of a command line; loads the weights once, so that a wrong file is refused before any work."""
-    names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded")
+    names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded", "fps")
     if args.precision == "bfloat16" and choose_device(args.device) == "cpu" and not computes_bfloat16():
         raise SettingsError(
             "--precision bfloat16: this CPU only emulates it, a hundred times slower than float32. Use float32, "
@@ -100,11 +108,11 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
     store: Path = args.features
     stored = None if settings.flow_store is None else flow.store.open(settings.flow_store)
     work, failures = [], []
-    for video, path in list_videos(args.videos).items():
+    for video, path in list_videos(args.videos, fps=settings.fps).items():
         try:
-            info = probe(path, decoder=settings.decoder)
+            info = probe(path, decoder=settings.decoder, fps=settings.fps)
             if stored is not None:
-                _check_flow(stored, settings, video, info.sha256)
+                _check_flow(stored, settings, video, info)
         except (VideoError, StoreError) as error:
             failures.append({"video": video, "cause": type(error).__name__, "message": str(error)})
             continue
@@ -113,6 +121,7 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
             "path": str(path.absolute()),
             "store": str(store.absolute()),
             "sha256": info.sha256,
+            "decoded_by": info.decoded_by,
             "settings": settings.to_json(),
         }
         work.append(jobs.Job(key=video, task=TASK, payload=payload, weight=info.num_frames))
@@ -121,15 +130,19 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
         command=command,
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
-        done=lambda job: is_done(store, job.key, settings.cue, settings.fingerprint(job.payload["sha256"])),
+        done=lambda job: is_done(store, job.key, settings.cue, _fingerprint(settings, job.payload)),
         failures=failures,
         device=settings.device,
         **jobs.options(args),
     )
 
 
-def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, sha256: str) -> None:
-    """Whether the flow store holds this very video in the backbone's geometry."""
+def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+    return settings.fingerprint(payload["sha256"], payload["decoded_by"])
+
+
+def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, info: VideoInfo) -> None:
+    """Whether the flow store holds this very video, in the backbone's geometry and at the rate of these settings."""
     attributes = stored.attributes(video)
     geometry = BACKBONES[settings.backbone].geometry.name
     if attributes["geometry"] != geometry:
@@ -137,7 +150,12 @@ def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, sh
             f"{settings.flow_store}: flow of {video} is {attributes['geometry']}, {settings.backbone} needs "
             f"{geometry}. Compute it with flow.tvl1 in that geometry, or leave --flow out"
         )
-    if attributes["video_sha256"] != sha256:
+    if not math.isclose(attributes["fps"], info.fps, rel_tol=1e-6):
+        raise StoreError(
+            f"{settings.flow_store}: flow of {video} was made at {attributes['fps']:g} frames a second, here it would "
+            f"be {info.fps:g}. Give the --fps that flow.tvl1 was given, or repeat flow.tvl1 with this one"
+        )
+    if attributes["video_sha256"] != info.sha256:
         raise StoreError(
             f"{settings.flow_store}: flow of {video} comes from another file of that name. Repeat flow.tvl1 on it"
         )

@@ -28,7 +28,7 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     cv2.setNumThreads(1)
     backbone = _backbone(settings)
     watch = Stopwatch(settings.device)
-    info = probe(Path(payload["path"]), decoder=settings.decoder)
+    info = probe(Path(payload["path"]), decoder=settings.decoder, fps=settings.fps)
     if info.sha256 != payload["sha256"]:
         raise VideoError(f"{payload['path']}: the file changed while the command ran. Repeat the command")
     view = make_view(payload["video"], settings, backbone.geometry, watch)
@@ -66,11 +66,12 @@ def attributes(settings: Settings, info: VideoInfo, num_frames: int) -> dict[str
     """Where a part comes from; everything that changes its values is under its fingerprint."""
     return {
         **settings.attributes(),
-        "fingerprint": settings.fingerprint(info.sha256),
+        "fingerprint": settings.fingerprint(info.sha256, info.decoded_by),
         "video_sha256": info.sha256,
         "video_bytes": info.size,
         "codec": info.codec,
         "fps": info.fps,
+        "fps_file": info.fps_file,
         "is_vfr": info.is_vfr,
         "width": info.width,
         "height": info.height,

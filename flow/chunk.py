@@ -30,10 +30,17 @@ class Chunk:
 
     def frames(self) -> Iterator[np.ndarray]:
         """As many as there are pairs, and one; resized, and gray for flow, RGB and cropped for gradients."""
-        _probed(self.payload["path"], self.payload["sha256"], self.settings.decoder)
-        start, geometry = self.payload["start"], self.settings.geometry
-        path = Path(self.payload["path"])
-        for frame in read_frames(path, start=start, stop=start + CHUNK + 1, decoder=self.settings.decoder):
+        settings, geometry = self.settings, self.settings.geometry
+        _probed(self.payload["path"], self.payload["sha256"], settings.decoder, settings.fps)
+        start, path = self.payload["start"], Path(self.payload["path"])
+        for frame in read_frames(
+            path,
+            start=start,
+            stop=start + CHUNK + 1,
+            decoder=settings.decoder,
+            min_decoded=settings.min_decoded,
+            fps=settings.fps,
+        ):
             resized = geometry.resize(frame.rgb)
             if self.settings.cue == "flow":
                 yield cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY)
@@ -48,7 +55,7 @@ class Chunk:
     def commit(self) -> dict[str, Any]:
         """Writes what was added; returns the record of what it cost."""
         payload, settings = self.payload, self.settings
-        info = _probed(payload["path"], payload["sha256"], settings.decoder)
+        info = _probed(payload["path"], payload["sha256"], settings.decoder, settings.fps)
         with self.watch("write"):
             made = attributes(settings, info, payload["last_start"])
             pairs = self._pairs[: self.count]
@@ -65,7 +72,11 @@ def is_there(payload: dict[str, Any]) -> bool:
     """Whether the store holds this chunk, made from this video in this way."""
     settings = Settings.from_json(payload["settings"])
     stream = chunk_stream(settings.cue, payload["start"])
-    return is_done(Path(payload["store"]), payload["video"], stream, settings.fingerprint(payload["sha256"]))
+    return is_done(Path(payload["store"]), payload["video"], stream, _fingerprint(settings, payload))
+
+
+def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+    return settings.fingerprint(payload["sha256"], payload.get("decoded_by", ""))
 
 
 def attributes(settings: Settings, info: VideoInfo, last_start: int) -> dict[str, Any]:
@@ -73,10 +84,11 @@ def attributes(settings: Settings, info: VideoInfo, last_start: int) -> dict[str
     return {
         **settings.made_from,
         "feature_id": settings.feature_id(),
-        "fingerprint": settings.fingerprint(info.sha256),
+        "fingerprint": settings.fingerprint(info.sha256, info.decoded_by),
         "video_sha256": info.sha256,
         "video_bytes": info.size,
         "fps": info.fps,
+        "fps_file": info.fps_file,
         "is_vfr": info.is_vfr,
         "duration_s": info.duration_s,
         "num_frames_expected": info.num_frames,
@@ -96,9 +108,9 @@ def _dtype(settings: Settings) -> type:
 
 
 @lru_cache(maxsize=64)
-def _probed(path: str, sha256: str, decoder: str) -> VideoInfo:
+def _probed(path: str, sha256: str, decoder: str, fps: float | None) -> VideoInfo:
     """The video as planned; hashed once per process, not once per chunk."""
-    info = probe(Path(path), decoder=decoder)
+    info = probe(Path(path), decoder=decoder, fps=fps)
     if info.sha256 != sha256:
         raise VideoError(f"{path}: the file changed while the command ran. Repeat the command")
     return info

@@ -98,9 +98,9 @@ def _never_shown(path: Path, packets: Sequence[Packet]) -> set[int]:
     of them it shows: some need nothing but that keyframe.
     """
     first = next((place for place, packet in enumerate(packets) if packet.is_key), None)
-    if first is None or first > MOST_BEFORE_KEY or packets[first].time is None:
+    start = None if first is None else packets[first].time
+    if first is None or first > MOST_BEFORE_KEY or start is None:
         return set()
-    start = packets[first].time
     leading = list(range(first))
     for place in range(first + 1, len(packets)):
         time = packets[place].time

@@ -65,4 +65,6 @@ def printable(text: str, control: bool = False) -> str:
     if not control or text.isprintable():
         return text
     unseen = {"Cc", "Zl", "Zp"}
-    return "".join(one.encode("unicode_escape").decode() if unicodedata.category(one) in unseen else one for one in text)
+    return "".join(
+        one.encode("unicode_escape").decode() if unicodedata.category(one) in unseen else one for one in text
+    )

@@ -1,8 +1,8 @@
 """Frames at another rate than a file's own: at each moment the frame that a viewer sees then.
 
-A clip of 16 frames is a second of a 15 fps video and a quarter of a second of a phone's 60 fps: a network that learnt the
-one does not know the other. Frame k of the new rate is shown at k / fps, so times are exact whatever the file's are;
-frames are left out or repeated, never mixed.
+A clip of 16 frames is a second of a 15 fps video and a quarter of a second of a phone's 60 fps: a network that learnt
+the one does not know the other. Frame k of the new rate is shown at k / fps, so times are exact whatever the file's
+are; frames are left out or repeated, never mixed.
 """
 
 import math
@@ -35,7 +35,7 @@ def first_needed(times_s: np.ndarray, index: int, fps: float) -> int:
 
 
 def at_rate(frames: Iterable[Frame], fps: float, start: int, stop: int) -> Iterator[Frame]:
-    """Frames [start, stop) at the new rate, from the file's frames in order, which may begin before the first needed."""
+    """Frames [start, stop) at the new rate, from the file's frames in order, the first no later than is needed."""
     index = start
     for frame in frames:
         until_s = frame.time_s + frame.duration_s

@@ -18,6 +18,7 @@ import av
 import cv2
 import numpy as np
 
+from features.dashes import parse_args
 from flow.geometry import Geometry
 from flow.gradient import temporal_gradient
 from flow.parameters import PRESETS, FlowError
@@ -56,7 +57,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", type=float, default=10.0, metavar="PX", help="flow of full colour (default: 10)")
     parser.add_argument("--preset", choices=list(PRESETS), default="compat")
     parser.add_argument("--backend", choices=["auto", "cpu", "cuda", "opencv"], default="auto")
-    return parser.parse_args(argv)
+    return parse_args(parser, argv)
 
 
 def panels(args: argparse.Namespace, start: int, stop: int | None) -> Iterator[np.ndarray]:
