@@ -39,7 +39,7 @@ def embed_video(
     """All features of a video. beat(frames_done) is called with every frame; `ahead` sees frames before the view."""
     frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
     features, times = [], []
-    size = settings.batch or backbone.batch[settings.device]
+    size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
     for batch in batches(cut(ahead(frames), view, settings.window, settings.stride), size):
         with watch(f"{settings.cue}_network"):
             features.append(backbone.embed(np.stack([clip.steps for clip in batch])))

@@ -12,6 +12,7 @@ import torch
 
 import flow.store
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, weights_sha256
+from extract.devices import add_device, choose_device
 from extract.settings import Settings, SettingsError
 from features import jobs
 from features.store import StoreError, is_done
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stride", type=int, default=Settings.stride, help="frames between the starts of clips")
     parser.add_argument("--batch", type=int, default=Settings.batch, help="clips at a time; 0: by backbone and device")
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    add_device(parser)
     parser.add_argument("--decoder", choices=["auto", *DECODERS], default="auto")
     parser.add_argument(
         "--min-decoded",
@@ -70,13 +71,6 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
 def computes_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def choose_device(asked: str) -> str:
-    """auto: CUDA where there is any."""
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("--device cuda: PyTorch sees no CUDA device here. Use --device cpu")
-    return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def computed_motion(backbone: str, preset: str, backend: str) -> str:
