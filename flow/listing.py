@@ -96,7 +96,7 @@ def _walk(
         return
     names, folders, has_videos = [], [], False
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             folders.append(entry.name)
         elif Path(entry.name).suffix.lower() in SUFFIXES:  # links that lead nowhere and pipes too: they are told later
             has_videos = True
@@ -122,7 +122,10 @@ def _listed(file: Path) -> Iterator[tuple[str, Path]]:
             written = Path(line.strip())
             path = file.parent / written
             named = Path(written.name) if written.is_absolute() else written
-            yield (video_id(named) if _is_folder(path) else _id(named)), path
+            if _is_folder(path):
+                yield video_id(named if named.name not in {"", ".."} else Path(path.resolve().name)), path
+            else:
+                yield _id(named), path
 
 
 def _globbed(pattern: Path, fps: float | None, remarks: list[str]) -> Iterator[tuple[str, Path]]:
@@ -160,10 +163,10 @@ def _folder_id(folder: Path, base: Path) -> str:
     return video_id(folder.relative_to(base) if folder != base else Path(folder.resolve().name))
 
 
-def _is_folder(path: Path) -> bool:
+def _is_folder(path: Path | os.DirEntry[str]) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a name too long, for one
+    except OSError:  # a link to itself, a name too long
         return False
 
 
