@@ -54,8 +54,8 @@ class DetectorConfig:
     feature_ids: dict[str, str] = field(default_factory=dict)  # of the features by cue; others are refused
     window: int = 16  # frames seen by one clip
     stride: int = 4  # frames between clips
-    steps_per_s: float = 0.0  # of the features it was trained on, the usual video's; 0: not known
     geometry: str = ""  # how frames were resized and cropped, as the store says it
+    steps_per_s: float = 0.0  # of the features it was trained on, the usual video's; 0: not known
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))

@@ -24,7 +24,7 @@ from detect.inference import check_store, detect_video
 from evaluate.annotations import AnnotationError, Annotations, read_annotations
 from evaluate.detections import DetectionError, write_detections
 from features.dashes import parse_args
-from features.rates import note_of_many
+from features.rates import note_of_many, rates_of
 from features.report import write_report
 from features.store import Store, StoreError
 from features.store import open as open_store
@@ -101,8 +101,7 @@ def run(
 ) -> int:
     """Detects, writes detections and report; returns how many videos failed."""
     check_store(detector, store, videos)
-    rates = {video: store.row(video, detector.cues[0]).fps / detector.config.stride for video in videos}
-    if remark := note_of_many(rates, detector.config.steps_per_s):
+    if remark := note_of_many(rates_of(store, videos, detector.cues[0]), detector.config.steps_per_s):
         print(f"note: {remark}", file=sys.stderr)
     truths = annotations.videos if annotations is not None else {}
     durations_s = {video: truth.duration_s for video, truth in truths.items() if truth.duration_s > 0}

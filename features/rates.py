@@ -7,8 +7,10 @@ same network and mean something else. Nothing in the numbers tells, so it is tol
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
+
+from features.store import Store
 
 CLOSE = 0.1  # rates within 10 % pass for equal: 29.97 and 30, 24 and 25
 
@@ -17,6 +19,13 @@ def alike(one: float, other: float) -> bool:
     """Whether two rates pass for equal; one that is not known (0 or NaN) passes for any."""
     known = all(math.isfinite(rate) and rate > 0 for rate in (one, other))
     return not known or abs(one - other) <= CLOSE * min(one, other)
+
+
+def rates_of(store: Store, videos: Iterable[str], stream: str) -> dict[str, float]:
+    """Steps per second of the videos that have the stream, NaN where not known; from the store's table."""
+    there = [video for video in videos if video in store.videos and stream in store.streams(video)]
+    stride = float(store.attributes(there[0], stream).get("stride", 0)) if there else 0.0
+    return {video: store.row(video, stream).fps / stride if stride else math.nan for video in there}
 
 
 def usual_rate(rates: Mapping[str, float]) -> float:

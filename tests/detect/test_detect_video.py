@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drifting import write_video
+from drifting import make_detector, make_store, write_video
 
 import features
 from detect import video as command
@@ -22,6 +22,16 @@ from extract.burn import burn_labels
 from flow.video import VideoError, probe, read_frames
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def detector_file(store: Path, tmp_path: Path) -> Path:
+    return make_detector(store, tmp_path / "detector.pt")
 
 
 def test_a_file_gives_what_its_stored_features_give(store: Path, detector_file: Path) -> None:

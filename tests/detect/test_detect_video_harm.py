@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drifting import write_video
+from drifting import make_detector, make_store, write_video
 
 from detect import video as command
 from detect.detector import Detector
@@ -16,6 +16,12 @@ from evaluate.detections import read_detections
 from extract import rgb
 
 Say = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def detector_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    return make_detector(make_store(folder), folder / "detector.pt")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

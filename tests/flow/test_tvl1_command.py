@@ -163,3 +163,13 @@ def test_the_view_of_a_stretch_is_a_video_of_it(tmp_path: Path) -> None:
         flow.view.main(["--video", str(video), "--out", str(out), "--size", "32", "--start", "1", "--stop", "3"]) == 0
     )
     assert sum(1 for _ in read_frames(out)) == 2
+
+
+def test_the_view_never_takes_the_place_of_the_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = write_video(tmp_path / "v.mkv", 3)
+    before = video.read_bytes()
+    (tmp_path / "link.mkv").symlink_to(video)
+    for out in (video, tmp_path / "link.mkv"):
+        assert flow.view.main(["--video", str(video), "--out", str(out), "--size", "32"]) == 2
+        assert "would be written over" in capsys.readouterr().err
+    assert video.read_bytes() == before
