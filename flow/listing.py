@@ -103,8 +103,10 @@ def _walk(
             yield _id((folder / entry.name).relative_to(base)), folder / entry.name
         else:
             names.append(entry.name)
-    pictures = {} if has_videos else sequences(names)
-    if pictures and fps is not None:
+    pictures = sequences(names)
+    if pictures and has_videos:  # thumbnails
+        remarks += [f"{folder}: the numbered pictures beside its videos are left out"] if fps is not None else []
+    elif pictures and fps is not None:
         yield _folder_id(folder, base), folder
     elif pictures:
         remarks.append(f"{folder}: left out. {how_to_join(folder)}")

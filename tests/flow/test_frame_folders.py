@@ -47,6 +47,13 @@ def test_folders_of_pictures_are_videos_only_with_a_rate(tmp_path: Path, capsys:
     assert "give the folder" in said and f"ffmpeg -framerate 25 -i {tmp_path}/in/a/img_%05d.png -crf 10 a.mp4" in said
 
 
+def test_thumbnails_beside_videos_are_no_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(tmp_path, [1, 2], name="v_{}.png")
+    (tmp_path / "v.mp4").touch()
+    assert list(list_videos([tmp_path], fps=25)) == ["v"]
+    assert "the numbered pictures beside its videos are left out" in capsys.readouterr().err
+
+
 def test_flow_beside_the_frames_is_no_second_video(tmp_path: Path) -> None:
     write_pictures(tmp_path, [1, 2, 3])
     for prefix in ("flow_x_", "flow_y_", "x_", "y_"):
