@@ -50,7 +50,7 @@ def _marked(parser: argparse.ArgumentParser, words: list[str], ids: bool) -> lis
             word = _MARK + word
             taking = taking if _is_list(taking) else positional
         elif taking is not None and _is_list(taking):
-            parser.error(_remedy(word, taking, ids))
+            parser.exit(2, f"{parser.prog}: error: {_remedy(word, taking, ids)}\n")
         marked.append(word)
     return marked
 

@@ -20,21 +20,21 @@ OPEN_GROUPS = {  # every 12 frames a keyframe, and pictures before it in time th
 }
 
 
-def cut(source: Path, target: Path, keyframe: int) -> Path:
-    """Copies the packets from a keyframe on, as ffmpeg -ss ... -c copy does."""
+def cut(source: Path, target: Path, keyframe: int = 0, packet: int = 0) -> Path:
+    """Copies the packets from a keyframe on, as ffmpeg -ss ... -c copy does, or from any packet on."""
     with av.open(str(source)) as whole, av.open(str(target), "w") as clip:
         stream = whole.streams.video[0]
         copied = clip.add_stream_from_template(stream)
         keys, first = -1, 0
-        for packet in whole.demux(stream):
-            if packet.size == 0 or packet.dts is None or packet.pts is None:
+        for place, one in enumerate(whole.demux(stream)):
+            if one.size == 0 or one.dts is None or one.pts is None:
                 continue
-            keys += packet.is_keyframe
-            if keys < keyframe:
+            keys += one.is_keyframe
+            if keys < keyframe or place < packet:
                 continue
-            first = first or packet.dts
-            packet.pts, packet.dts, packet.stream = packet.pts - first, packet.dts - first, copied
-            clip.mux(packet)
+            first = first or one.dts
+            one.pts, one.dts, one.stream = one.pts - first, one.dts - first, copied
+            clip.mux(one)
     return target
 
 
@@ -51,6 +51,16 @@ def test_pictures_that_refer_to_what_was_cut_away_are_not_promised(tmp_path: Pat
     np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(18) / 25, atol=1e-3)
     (one,) = read_frames(clip, start=15, stop=16)
     assert numbers([one]) == [39] and one.time_s == frames[15].time_s
+
+
+@pytest.mark.parametrize("codec", OPEN_GROUPS)
+def test_a_clip_that_begins_between_keyframes_begins_with_the_first_of_them(tmp_path: Path, codec: str) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {codec}")
+    long = write_video(tmp_path / "long.mp4", num_frames=42, codec=codec, options=OPEN_GROUPS[codec])
+    clip = cut(long, tmp_path / "clip.mkv", packet=7)
+    frames = list(read_frames(clip, min_decoded=1.0))
+    assert numbers(frames) == list(range(12, 42)) and frames[0].time_s == 0.0
 
 
 def damaged(path: Path) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pictures import write_video
 
 from flow.listing import video_id
@@ -58,6 +60,25 @@ def test_ids_stay_inside_the_folder_that_they_are_put_into() -> None:
         "動画 1": "動画 1",  # readable as it is
     }
     assert {name: video_id(PurePosixPath(name)) for name in written} == written
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=40), st.sampled_from([b"../", b"/", b"a/../../", b"..\\", b""]))
+def test_whatever_a_list_says_ids_stay_below_and_can_be_written(
+    tmp_path_factory: pytest.TempPathFactory, line: bytes, start: bytes
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.txt"
+    file.write_bytes(start + line + b"\n" + line + b".mp4\n")
+    try:
+        found = list_videos([file], remarks=[])
+    except VideoError:
+        return
+    for name, path in found.items():
+        target = Path(os.path.normpath(Path("/out") / f"{name}.csv"))
+        assert target.is_relative_to("/out") and target != Path("/out") and "\0" not in name
+        assert name.encode() and name == name.strip("/")
+        with pytest.raises(VideoError):
+            probe(path)
 
 
 def test_a_line_of_a_list_that_climbs_is_known_by_what_lies_below(tmp_path: Path) -> None:
