@@ -130,9 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with interruptible():
             videos = list_videos(args.videos, fps=args.fps)
+            lists = [Path(given) for given in args.videos if Path(given).is_file()]
             refuse_overwriting(
                 outputs(args, videos),
-                [*videos.values(), args.detector, *([args.weights] if args.weights else []), *map(Path, args.videos)],
+                [*videos.values(), args.detector, *([args.weights] if args.weights else []), *lists],
                 "Give --out a folder of its own; nothing was begun",
             )
             detector = Detector.load(args.detector, choose_device(args.device))

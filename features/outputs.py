@@ -12,7 +12,10 @@ class OutputError(Exception):
 
 
 def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path], remedy: str) -> None:
-    """OutputError if an output is an input under whatever name: by links, another spelling, or within a folder read."""
+    """OutputError if an output is an input under whatever name, by links or another spelling.
+
+    An input that is a folder is one whose files are read (a folder of frames): nothing is written into it.
+    """
     read: dict[object, Path] = {}
     for path in inputs:
         read[_real(path)] = path
@@ -21,9 +24,8 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path], remedy: 
     for output in outputs:
         spellings = (_real(output), _identity(output))
         clash = next((read[one] for one in spellings if one is not None and one in read), None)
-        if clash is None and os.path.lexists(output):  # a picture of a folder of frames
-            clash = read.get(_real(output.parent)) if output.parent.is_dir() else None
-            clash = clash if clash is not None and clash.is_dir() else None
+        if (folder := read.get(_real(output.parent))) is not None:
+            raise OutputError(f"{output} would be written into {folder}, whose files are read. {remedy}")
         if clash is not None:
             raise OutputError(f"{output} would be written over {clash}, which is read. {remedy}")
 

@@ -12,7 +12,7 @@ import importlib.util
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -32,6 +32,7 @@ __all__ = [
     "VideoError",
     "VideoInfo",
     "choose_decoder",
+    "files_of",
     "list_videos",
     "probe",
     "read_frames",
@@ -83,7 +84,7 @@ def probe(path: Path | str, *, decoder: str = "auto", fps: float | None = None) 
     path = _existing(Path(path))
     name = choose_decoder(decoder)
     header = _header(path, name, fps)
-    files = pictures_of(path) if path.is_dir() else [path]
+    files = files_of(path)
     turned = header.rotation in (90, 270)
     resampled = fps is not None
     return VideoInfo(
@@ -184,15 +185,24 @@ def _broken(path: Path, index: int, header: Header, time_s: float, reason: str) 
     )
 
 
-def sha256(path: Path) -> str:
-    """The hash of a file, read in pieces; of a folder of pictures, of their names and contents in order."""
+def files_of(path: Path) -> list[Path]:
+    """What is read of a video: the file itself, or the pictures of a folder in order."""
+    return pictures_of(path) if path.is_dir() else [path]
+
+
+def sha256(path: Path, beat: Callable[[int], None] = lambda frames: None) -> str:
+    """The hash of a file, read in pieces; of a folder of pictures, of their names and contents in order.
+
+    Beats with each piece, for a watchdog.
+    """
     digest = hashlib.sha256()
-    for picture in pictures_of(path) if path.is_dir() else [path]:
+    for picture in files_of(path):
         if picture != path:
             digest.update(f"{picture.name}\0{picture.stat().st_size}\0".encode("utf-8", "surrogateescape"))
         with picture.open("rb") as file:
             while piece := file.read(1 << 20):
                 digest.update(piece)
+                beat(0)
     return digest.hexdigest()
 
 

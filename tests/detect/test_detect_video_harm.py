@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 from drifting import make_detector, make_store, write_video
 
@@ -14,6 +15,7 @@ from detect.detector import Detector
 from detect.video import detect_actions
 from evaluate.detections import read_detections
 from extract import rgb
+from flow.video import read_frames
 
 Say = pytest.CaptureFixture[str]
 
@@ -60,6 +62,23 @@ def test_the_current_folder_may_be_written_into_where_nothing_clashes(here: Path
     arguments = ["videos", "--detector", str(detector_file), "--out", ".", "--burn", "--device", "cpu"]
     assert command.main(arguments) == 0
     assert contents(here)["videos/a.mp4"] == before["videos/a.mp4"] and "a.mp4" in contents(here)
+
+
+def test_a_repeat_writes_over_what_the_command_itself_wrote(here: Path, detector_file: Path) -> None:
+    for _ in range(2):
+        assert command.main(["videos", "--detector", str(detector_file), "--out", "videos", "--device", "cpu"]) == 0
+    assert read_detections(Path("videos/detections.json")).videos == ("a",)
+
+
+def test_nothing_is_written_among_the_frames_of_a_video(here: Path, detector_file: Path, capsys: Say) -> None:
+    (here / "frames").mkdir()
+    for number, frame in enumerate(read_frames("videos/a.mp4", stop=20)):
+        cv2.imwrite(f"frames/{number}.png", frame.rgb)
+    before = contents(here)
+    arguments = ["frames", "--fps", "20", "--detector", str(detector_file), "--out", "frames", "--device", "cpu"]
+    assert command.main(arguments) == 2
+    assert "would be written into frames, whose files are read" in capsys.readouterr().err
+    assert contents(here) == before
 
 
 def test_a_list_that_climbs_out_writes_below_out_alone(here: Path, detector_file: Path) -> None:
