@@ -130,6 +130,8 @@ def stream_of(container: av.container.InputContainer) -> av.VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, av.VideoStream):
         raise DecodingStopped(0, "it holds no video stream")
+    if stream.codec_context is None:
+        raise DecodingStopped(0, "its video is of a codec that is not known here")
     stream.codec_context.thread_count = 1  # many videos run side by side; and one thread is bit-reproducible
     return stream
 

@@ -42,6 +42,7 @@ __all__ = [
 DECODERS = {"av": "flow.decode_av", "opencv": "flow.decode_opencv", "decord": "flow.decode_decord"}  # best first
 LIBRARIES = {"av": "av", "opencv": "cv2", "decord": "decord"}
 MIN_DECODED = 0.98  # of the frames that a file promises; headers over-count by a frame or two in good files
+MOST_REPEATS = 1000  # of a frame on average, at another rate; a slide a minute at 15 fps is shown 900 times
 SAME_IN_ALL = {"yuv420p", "yuvj420p"}  # pixel formats that every decoder turns into the same RGB, to the bit
 
 
@@ -99,7 +100,7 @@ def probe(path: Path | str, *, decoder: str = "auto", fps: float | None = None) 
         codec=header.codec,
         fps=header.fps if fps is None else fps,
         fps_file=header.fps,
-        num_frames=_num_frames(header, fps),
+        num_frames=_num_frames(path, header, fps),
         num_frames_header=header.num_frames_header,
         duration_s=header.duration_s,
         start_s=header.start_s,
@@ -129,7 +130,7 @@ def read_frames(
         yield from _as_filed(path, start, stop, decoder, min_decoded, fps)
         return
     header = _header(path, choose_decoder(decoder), fps)
-    last = _num_frames(header, fps) if stop is None else min(stop, _num_frames(header, fps))
+    last = _num_frames(path, header, fps) if stop is None else min(stop, _num_frames(path, header, fps))
     times = getattr(_decoder(choose_decoder(decoder)), "times", None)
     times_s = times(path) if times is not None and start else None
     first = 0 if times_s is None else first_needed(times_s, start, fps)
@@ -137,8 +138,17 @@ def read_frames(
         yield from at_rate(_as_filed(path, first, None, decoder, min_decoded, None), fps, start, last)
 
 
-def _num_frames(header: Header, fps: float | None) -> int:
-    return header.num_frames if fps in {None, header.fps} else num_frames_at(fps or header.fps, header.duration_s)
+def _num_frames(path: Path, header: Header, fps: float | None) -> int:
+    """Of the frames that are read."""
+    if fps is None or fps == header.fps:
+        return header.num_frames
+    count = num_frames_at(fps, header.duration_s)
+    if count > MOST_REPEATS * header.num_frames:
+        raise VideoError(
+            f"{path}: {header.num_frames} frames in {header.duration_s:,.0f} s by its time stamps, which are probably "
+            f"damaged; at --fps {fps:g} they would become {count:,}. Leave --fps out, or re-encode the video"
+        )
+    return count
 
 
 def _as_filed(
