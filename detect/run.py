@@ -101,7 +101,9 @@ def run(
 ) -> int:
     """Detects, writes detections and report; returns how many videos failed."""
     check_store(detector, store, videos)
-    if remark := note_of_many(rates_of(store, videos, detector.cues[0]), detector.config.steps_per_s):
+    if remark := note_of_many(
+        rates_of(store, videos, detector.cues[0], detector.config.stride), detector.config.steps_per_s
+    ):
         print(f"note: {remark}", file=sys.stderr)
     truths = annotations.videos if annotations is not None else {}
     durations_s = {video: truth.duration_s for video, truth in truths.items() if truth.duration_s > 0}

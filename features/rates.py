@@ -21,11 +21,11 @@ def alike(one: float, other: float) -> bool:
     return not known or abs(one - other) <= CLOSE * min(one, other)
 
 
-def rates_of(store: Store, videos: Iterable[str], stream: str) -> dict[str, float]:
-    """Steps per second of the videos that have the stream, NaN where not known; from the store's table."""
-    there = [video for video in videos if video in store.videos and stream in store.streams(video)]
-    stride = float(store.attributes(there[0], stream).get("stride", 0)) if there else 0.0
-    return {video: store.row(video, stream).fps / stride if stride else math.nan for video in there}
+def rates_of(store: Store, videos: Iterable[str], stream: str, stride: int) -> dict[str, float]:
+    """Steps per second of the videos that have the stream, NaN where not known; from the store's table alone."""
+    known = set(store.videos)
+    there = [video for video in videos if video in known and stream in store.streams(video)]
+    return {video: store.row(video, stream).fps / stride for video in there}
 
 
 def usual_rate(rates: Mapping[str, float]) -> float:
