@@ -16,6 +16,7 @@ import features
 from detect.detector import Detector, DetectorConfig
 from detect.fusion import FusionConfig
 from evaluate.annotations import Annotations, read_annotations
+from features.rates import note_of_many, rates_of, usual_rate
 from features.store import Store
 from train.checkpoint import Run
 from train.config import Config, Data, TrainingError, from_dict
@@ -94,6 +95,9 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
         check_rgb(material.store, pools[0].videos[0].name, student_cues)
     seed_everything(config.seed)
     detector = Detector(detector_config(config, branches, material))
+    rates = rates_of(material.store, material.truth.videos, student_cues[0], detector.config.stride)
+    if remark := note_of_many(rates):
+        print(f"note: {remark}", file=sys.stderr)
     if config.model.normalise:
         detector.set_normalisation({cue: channel_statistics(pools, cue, config.model.resize) for cue in student_cues})
     memory = Memory(int(config.sampling.memory_gib * 2**30))
@@ -132,6 +136,7 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
         window=int(attributes["window"]),
         stride=int(attributes["stride"]),
         geometry=str(attributes.get("geometry", "")),
+        steps_per_s=usual_rate(rates_of(store, material.truth.videos, branches[0], int(attributes["stride"]))),
     )
 
 
