@@ -28,6 +28,8 @@ from detect.inference import check_store, detect_video
 from detect.missing import MISSING, REFUSE, with_features
 from evaluate.annotations import AnnotationError, Annotations, read_annotations
 from evaluate.detections import DetectionError, write_detections
+from features.dashes import parse_args
+from features.rates import note_of_many, rates_of
 from features.report import write_report
 from features.store import Store, StoreError
 from features.store import open as open_store
@@ -71,7 +73,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--detector", type=Path, required=True, help="detector.pt of a training run")
     parser.add_argument("--features", type=Path, required=True, help="feature store, or a directory of .npy files")
     parser.add_argument("--out", type=Path, required=True, help="detections to write (JSON)")
-    parser.add_argument("--videos", nargs="+", help="ids of the videos (default: all of --subset, or of the store)")
+    parser.add_argument(
+        "--videos", nargs="+", action="extend", help="ids of the videos (default: all of --subset, or of the store)"
+    )
     parser.add_argument("--annotations", type=Path, help="annotations that know --subset, and the fps of .npy files")
     parser.add_argument("--subset", help="videos of this subset of --annotations")
     parser.add_argument("--fps", type=float, help="frames per second of .npy files (default: by --annotations)")
@@ -81,7 +85,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--device", default="auto", help="auto, cpu, cuda, one of several as cuda:1, or mps (default: auto)"
     )
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1, as every worker has)")
-    args = parser.parse_args(argv)
+    args = parse_args(parser, argv, ids=True)
     if args.threads < 1:
         parser.error(f"--threads {args.threads}: expected 1 or more")
     for out in (args.out, missing_list(args.out), args.out.with_name(f"{args.out.stem}.report.json")):
@@ -138,6 +142,10 @@ def run(
 ) -> int:
     """Detects, writes detections and report; returns how many videos failed."""
     check_store(detector, store, videos)
+    if remark := note_of_many(
+        rates_of(store, videos, detector.cues[0], detector.config.stride), detector.config.steps_per_s
+    ):
+        print(f"note: {remark}", file=sys.stderr)
     truths = annotations.videos if annotations is not None else {}
     durations_s = {video: truth.duration_s for video, truth in truths.items() if truth.duration_s > 0}
     detections, records, failures = {}, {}, []

@@ -6,7 +6,11 @@
 Writes out/detections.json (ActivityNet's results format, every detection), and for each video what is likely (at least
 --min-score): a table VIDEO.csv, a picture of the timeline VIDEO.png and, with --burn, a copy VIDEO.mp4 with the labels
 written into it. Frames are streamed: memory does not grow with the video. A video that cannot be read costs itself and
-the exit code (3); Ctrl-C (75) leaves what is finished and nothing half-written.
+the exit code (3); Ctrl-C or SIGTERM (75) and a full disk (74) leave what is finished and nothing half-written. Nothing
+that is read is ever written over.
+
+A detector knows how many steps a second of its training videos held. Where a video gives another number, a note says
+so: --fps takes frames at the rate of training. With it, a folder of numbered pictures is a video too.
 
     from detect.video import detect_actions
 
@@ -15,42 +19,38 @@ the exit code (3); Ctrl-C (75) leaves what is finished and nothing half-written.
 """
 
 import argparse
-import csv
-import io
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from detect.detector import Detector, DetectorError
 from detect.inference import detect
+from detect.shown import Action, tell, write_shown
 from evaluate.detections import DetectionError, write_detections
-from evaluate.strips import Strip, make_row
-from evaluate.timeline import draw_timeline
 from extract.burn import burn_labels
 from extract.checkpoints import WeightsError
+from extract.devices import add_device, choose_device
 from extract.embedder import Embedder
 from extract.settings import SettingsError
-from features.commit import write_whole
+from features.commit import DISK_ERRORS
+from features.dashes import parse_args
 from features.grid import ClipGrid
-from features.report import write_report
+from features.outputs import OutputError, refuse_overwriting
+from features.rates import note_of_a_video
+from features.report import DISK, INTERRUPTED, write_report
 from features.stopwatch import Stopwatch
-from flow.video import VideoError, list_videos, probe
+from flow.video import MIN_DECODED, VideoError, list_videos, probe
 
 MIN_SCORE = 0.3  # of what people are shown; the JSON keeps everything
-INTERRUPTED = 75
-
-
-class Action(NamedTuple):
-    """One detected action."""
-
-    start_s: float
-    end_s: float
-    label: str
-    score: float
+NOTES = 3  # about frame rates, told one by one
 
 
 def detect_actions(
@@ -59,18 +59,29 @@ def detect_actions(
     weights: Path | str | None = None,
     min_score: float = 0.0,
     device: str = "auto",
+    fps: float | None = None,
 ) -> list[Action]:
     """The actions of one video file, best first. weights: of the backbone, if it does not ship with any.
 
-    Raises VideoError, DetectorError or WeightsError, each saying what to do.
+    fps: frames at this rate, and the rate of a folder of pictures; None: as they come.
+    Raises VideoError, DetectorError, SettingsError or WeightsError, each saying what to do; warns where the frame rate
+    is not that of training.
     """
     detector = detector if isinstance(detector, Detector) else Detector.load(detector, choose_device(device))
-    embedder = make_embedder(detector, None if weights is None else Path(weights))
-    actions, _ = detect_file(Path(video), detector, embedder)
+    embedder = make_embedder(detector, None if weights is None else Path(weights), fps=fps)
+    actions, record = detect_file(Path(video), detector, embedder)
+    if record["note"]:
+        warnings.warn(record["note"], stacklevel=2)
     return [action for action in actions if action.score >= min_score]
 
 
-def make_embedder(detector: Detector, weights: Path | None, batch: int = 0) -> Embedder:
+def make_embedder(
+    detector: Detector,
+    weights: Path | None,
+    batch: int = 0,
+    fps: float | None = None,
+    min_decoded: float = MIN_DECODED,
+) -> Embedder:
     """The backbone that a detector was trained behind; DetectorError where another one would answer."""
     if detector.cues != ("rgb",):
         raise DetectorError(
@@ -83,7 +94,7 @@ def make_embedder(detector: Detector, weights: Path | None, batch: int = 0) -> E
         raise DetectorError("this detector does not say which features it was trained on: use detect.run")
     device = str(next(detector.parameters()).device)
     try:
-        embedder = Embedder(feature_id, config.window, config.stride, weights, device, batch)
+        embedder = Embedder(feature_id, config.window, config.stride, weights, device, batch, fps, min_decoded)
     except SettingsError as error:
         raise DetectorError(f"this detector was trained on features that no video gives here: {error}") from None
     if embedder.feature_id != feature_id:
@@ -96,34 +107,45 @@ def make_embedder(detector: Detector, weights: Path | None, batch: int = 0) -> E
 
 
 def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[list[Action], dict[str, Any]]:
-    """The actions of one file, best first, and the record of what they cost."""
-    info = probe(video)
+    """The actions of one file, best first, and the record of what they cost, with a note on its frame rate or ""."""
+    config = detector.config
+    info = probe(video, fps=embedder.settings.fps)
+    rate = info.fps / config.stride
+    note = note_of_a_video(video.name, rate, config.steps_per_s, config.stride, of_pictures=video.is_dir())
     watch = Stopwatch(str(next(detector.parameters()).device))
     with tqdm(total=info.num_frames, desc=video.name, unit=" frames", unit_scale=True, leave=False) as bar:
         made = embedder(video, watch, lambda frames: bar.update(frames - bar.n))
     with watch("detector"):
-        grid = ClipGrid(made.t_center, detector.config.stride / info.fps)
+        grid = ClipGrid(made.t_center, config.stride / info.fps)
         found = detect(detector, {"rgb": made.features}, grid, info.duration_s)
-    names = [detector.config.classes[label] for label in found.labels]
+    names = [config.classes[label] for label in found.labels]
     rows = zip(found.segments.tolist(), names, found.scores.tolist(), strict=True)
     actions = [Action(start, end, label, score) for (start, end), label, score in rows]
-    record = {"duration_s": info.duration_s, "frames": made.num_frames, "seconds": watch.seconds}
+    record = {"duration_s": info.duration_s, "frames": made.num_frames, "seconds": watch.seconds, "note": note}
     return actions, {**record, "device": embedder.settings.device, "threads": torch.get_num_threads()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     try:
-        videos = list_videos(args.videos)
-        detector = Detector.load(args.detector, choose_device(args.device))
-        embedder = make_embedder(detector, args.weights, args.batch)
-        return run(args, videos, detector, embedder)
-    except (DetectorError, DetectionError, VideoError, WeightsError) as error:
+        with interruptible():
+            videos = list_videos(args.videos, fps=args.fps)
+            lists = [Path(given) for given in args.videos if Path(given).is_file()]
+            refuse_overwriting(
+                outputs(args, videos),
+                [*videos.values(), args.detector, *([args.weights] if args.weights else []), *lists],
+                "Give --out a folder of its own; nothing was begun",
+            )
+            detector = Detector.load(args.detector, choose_device(args.device))
+            embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded)
+            return run(args, videos, detector, embedder)
+    except (DetectorError, DetectionError, OutputError, SettingsError, VideoError, WeightsError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"cannot write into {args.out}: {error.strerror or error}. What is finished is written", file=sys.stderr)
+        return DISK if error.errno in DISK_ERRORS else 2
     except KeyboardInterrupt:
-        for leftover in args.out.rglob("*.part"):
-            leftover.unlink(missing_ok=True)
         print("interrupted: finished videos are written, nothing is half-written", file=sys.stderr)
         return INTERRUPTED
 
@@ -136,77 +158,79 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--detector", type=Path, required=True, help="detector.pt of a training run")
     parser.add_argument("--weights", type=Path, help="of the backbone, as extract.rgb was given them for training")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--fps", type=float, metavar="N", help="frames at this rate (default: as they come)")
+    parser.add_argument(
+        "--min-decoded", type=float, default=MIN_DECODED, help="share of a file's frames that must decode (%(default)s)"
+    )
     parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of what is shown (default: %(default)s)")
     parser.add_argument("--burn", action="store_true", help="write copies of the videos with the labels in them")
     parser.add_argument(
         "--batch", type=int, default=0, help="clips embedded at a time (default: the backbone's choice)"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
-    return parser.parse_args(argv)
+    add_device(parser)
+    args: argparse.Namespace = parse_args(parser, argv)
+    return args
 
 
-def choose_device(asked: str) -> str:
-    return asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+def outputs(args: argparse.Namespace, videos: dict[str, Path]) -> list[Path]:
+    """Everything that this command may write."""
+    suffixes = (".csv", ".png", ".mp4") if args.burn else (".csv", ".png")
+    of_videos = [args.out / f"{name}{suffix}" for name in videos for suffix in suffixes]
+    return [args.out / "detections.json", args.out / "report.json", *of_videos]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 (SLURM's warning before a time limit) are taken for Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, embedder: Embedder) -> int:
     """One video after the other; the JSON is whole after each."""
+    args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
     records: dict[str, dict[str, Any]] = {}
-    failures = []
-    note = {"detector": str(args.detector), "cues": list(detector.cues), "feature_ids": detector.config.feature_ids}
+    failures, notes = [], []
+    source = {"detector": str(args.detector), "cues": list(detector.cues), "feature_ids": detector.config.feature_ids}
     for name, path in videos.items():
         try:
-            actions, records[name] = detect_file(path, detector, embedder)
+            actions, record = detect_file(path, detector, embedder)
+            notes += [note] if (note := record.pop("note")) else []
+            if note and len(notes) <= NOTES:
+                tqdm.write(f"note: {note}", file=sys.stderr)
             shown = [action for action in actions if action.score >= args.min_score]
-            write_shown(args.out, name, shown, records[name]["duration_s"], args.min_score)
+            write_shown(args.out, name, shown, record["duration_s"], args.min_score)
             if args.burn:
-                duration_s = records[name]["duration_s"]
-                burn_labels(path, args.out / f"{name}.mp4", shown, detector.config.classes, duration_s)
-        except VideoError as error:
-            failures.append({"video": name, "cause": "VideoError", "message": str(error)})
-            tqdm.write(f"VideoError: {error}", file=sys.stderr)
+                classes, target = detector.config.classes, args.out / f"{name}.mp4"
+                burn_labels(path, target, shown, classes, record["duration_s"], args.fps, args.min_decoded)
+        except (VideoError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                raise
+            failures.append({"video": name, "cause": type(error).__name__, "message": str(error)})
+            tqdm.write(f"{type(error).__name__}: {error}", file=sys.stderr)
             continue
+        records[name] = record
         results[name] = ([action[:2] for action in actions], [a.score for a in actions], [a.label for a in actions])
-        write_detections(args.out / "detections.json", results, note)
+        write_detections(args.out / "detections.json", results, source)
         tell(name, shown)
+    if len(notes) > NOTES:
+        print(f"note: {len(notes)} of {len(videos)} videos have another frame rate than training", file=sys.stderr)
     report = args.out / "report.json"
     write_report(report, "detect.video", records, failures, device=embedder.settings.device)
     print(f"{len(results)} of {len(videos)} videos; {args.out / 'detections.json'}, cost in {report}", file=sys.stderr)
     return 3 if failures else 0
-
-
-def write_shown(out: Path, name: str, actions: Sequence[Action], duration_s: float, min_score: float) -> None:
-    """Table and timeline of one video; a slash in its name is a folder."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["start_s", "end_s", "label", "score"])
-    for action in sorted(actions):
-        writer.writerow([f"{action.start_s:.3f}", f"{action.end_s:.3f}", action.label, f"{action.score:.4f}"])
-    write_whole(out / f"{name}.csv", table.getvalue().encode())
-    labels = sorted({action.label for action in actions})
-    rows = [
-        make_row(
-            label,
-            [action[:2] for action in actions if action.label == label],
-            [label] * sum(action.label == label for action in actions),
-            [action.score for action in actions if action.label == label],
-            least=min_score,
-            best=1.0,
-        )
-        for label in labels
-    ]
-    draw_timeline([Strip(name, duration_s, tuple(rows or [make_row("nothing found", [], [], [], least=min_score)]))],
-                  out / f"{name}.png")  # fmt: skip
-
-
-def tell(name: str, actions: Sequence[Action]) -> None:
-    """What a person wants to read first."""
-    print(f"{name}: {len(actions)} actions")
-    for action in sorted(actions)[:20]:
-        print(f"  {action.start_s:8.2f} - {action.end_s:8.2f} s  {action.score:.2f}  {action.label}")
-    if len(actions) > 20:
-        print(f"  ... and {len(actions) - 20} more in the table")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from features.commit import whole_file
-from flow.video import read_frames
+from flow.video import MIN_DECODED, read_frames
 
 TICK = Fraction(1, 90_000)  # s; fine enough for every frame rate, variable ones too
 COLOURS = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233))  # Okabe-Ito
@@ -22,15 +22,17 @@ def burn_labels(
     labels: Sequence[tuple[float, float, str, float]],
     classes: Sequence[str],
     duration_s: float,
+    fps: float | None = None,
+    min_decoded: float = MIN_DECODED,
 ) -> None:
     """Copies a video, without sound, with labels (start_s, end_s, label, score) written while they last.
 
     A bar along the lower edge shows the whole video: where labels lie, and where we are. The target appears whole or
-    not at all.
+    not at all. fps: of a folder of pictures.
     """
     with whole_file(target) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream: av.VideoStream | None = None
-        for frame in read_frames(source):
+        for frame in read_frames(source, min_decoded=min_decoded, fps=fps if source.is_dir() else None):
             if stream is None:
                 height, width = (size - size % 2 for size in frame.rgb.shape[:2])  # yuv420p wants even sizes
                 stream = container.add_stream("libx264", rate=30, options={"crf": "20", "preset": "veryfast"})

@@ -24,6 +24,8 @@ class Embedder:
         weights: Path | None = None,
         device: str = "cpu",
         batch: int = Settings.batch,
+        fps: float | None = None,
+        min_decoded: float = Settings.min_decoded,
     ) -> None:
         backbone = Settings.backbone_of(feature_id)
         if backbone is None:
@@ -31,7 +33,8 @@ class Embedder:
                 f"features {feature_id!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
                 "here. Extract them as they were made before and use detect.run"
             )
-        plain = Settings("rgb", backbone, weights, window=window, stride=stride, device=device, batch=batch)
+        choice = {"device": device, "batch": batch, "fps": fps, "min_decoded": min_decoded}
+        plain = Settings("rgb", backbone, weights, window=window, stride=stride, **choice)  # type: ignore[arg-type]
         network = build_backbone(backbone, "rgb", weights)
         plain = replace(plain, weights_sha256=weights_sha256(network, weights))
         choices = [replace(plain, precision=precision) for precision in PRECISIONS]

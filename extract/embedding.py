@@ -39,7 +39,7 @@ def embed_video(
     """All features of a video. beat(frames_done) is called with every frame; `ahead` sees frames before the view."""
     frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
     features, times = [], []
-    size = settings.batch or backbone.batch[settings.device]
+    size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
     for batch in batches(cut(ahead(frames), view, settings.window, settings.stride), size):
         with watch(f"{settings.cue}_network"):
             features.append(backbone.embed(np.stack([clip.steps for clip in batch])))
@@ -63,7 +63,8 @@ class ResizedFrames:
         self.count = 0
 
     def __iter__(self) -> Iterator[Frame]:
-        frames = read_frames(self.path, decoder=self.settings.decoder, min_decoded=self.settings.min_decoded)
+        made = self.settings
+        frames = read_frames(self.path, decoder=made.decoder, min_decoded=made.min_decoded, fps=made.fps)
         return self.watch.iterate("decode", map(self._resized, frames))
 
     def _resized(self, frame: Frame) -> Frame:

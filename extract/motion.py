@@ -16,6 +16,7 @@ from pathlib import Path
 from extract.checkpoints import WeightsError
 from extract.plan import add_arguments, computed_motion, explain, run, settings_from, stored_motion
 from extract.settings import SettingsError
+from features.dashes import parse_args
 from features.store import StoreError
 from flow.parameters import PRESETS, FlowError
 from flow.solver import choose_backend, warm_up
@@ -35,11 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), default="compat", help="of flow made here")
     add_arguments(parser)
-    args = parser.parse_args(argv)
+    args = parse_args(parser, argv)
     try:
         more: dict[str, object] = {}
         if args.cue == "flow" and args.flow is not None:
-            motion = stored_motion(args.flow, list(list_videos(args.videos)))
+            motion = stored_motion(args.flow, list(list_videos(args.videos, fps=args.fps, remarks=[])))
             more = {"flow_store": args.flow.absolute(), "motion": motion}
         elif args.cue == "flow":
             backend = choose_backend(args.backend)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 import flow.store
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, weights_sha256
+from extract.devices import add_device, choose_device
 from extract.settings import Settings, SettingsError
 from features import jobs
 from features.shares import share_files
@@ -27,7 +29,14 @@ TASK = "extract.tasks:extract_video"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that every extraction has."""
     parser.add_argument(
-        "--videos", nargs="+", required=True, metavar="PATH", help="files, folders, globs or .txt lists of paths"
+        "--videos", nargs="+", action="extend", required=True, metavar="PATH", help="files, folders, globs, .txt lists"
+    )
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frames at this rate, left out or repeated (default: as they come); with it, a folder of numbered "
+        "pictures is a video",
     )
     parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default=Settings.backbone)
@@ -36,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stride", type=int, default=Settings.stride, help="frames between the starts of clips")
     parser.add_argument("--batch", type=int, default=Settings.batch, help="clips at a time; 0: by backbone and device")
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    add_device(parser)
     parser.add_argument("--decoder", choices=["auto", *DECODERS], default="auto")
     parser.add_argument(
         "--min-decoded",
@@ -49,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
     """The settings of a command line; loads the weights once, so that a wrong file is refused before any work."""
-    names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded")
+    names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded", "fps")
     if args.precision == "bfloat16" and choose_device(args.device) == "cpu" and not computes_bfloat16():
         raise SettingsError(
             "--precision bfloat16: this CPU only emulates it, a hundred times slower than float32. Use float32, "
@@ -65,13 +74,6 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
 def computes_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def choose_device(asked: str) -> str:
-    """auto: CUDA where there is any."""
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("--device cuda: PyTorch sees no CUDA device here. Use --device cpu")
-    return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def computed_motion(backbone: str, preset: str, backend: str) -> str:
@@ -107,8 +109,8 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
     def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
         stored = None if settings.flow_store is None else flow.store.open(settings.flow_store)
         there.update(stored_fingerprints(store))
-        mine = share_files(list_videos(args.videos), args.shard)
-        planned, failures = plan_videos(mine, _probe(settings), settings.decoder, store)
+        mine = share_files(list_videos(args.videos, fps=settings.fps), args.shard)
+        planned, failures = plan_videos(mine, _probe(settings), _asked(settings), store)
         work = []
         for video, (info, _) in planned.items():
             try:
@@ -126,24 +128,38 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
         command=command,
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
-        done=lambda job: there.get((job.key, settings.cue)) == settings.fingerprint(job.payload["sha256"]),
+        done=lambda job: there.get((job.key, settings.cue)) == _fingerprint(settings, job.payload),
         device=settings.device,
         **{**jobs.options(args), "shard": None},
     )
 
 
 def _probe(settings: Settings) -> Probe:
-    return lambda path: probe(path, decoder=settings.decoder)
+    return lambda path: probe(path, decoder=settings.decoder, fps=settings.fps)
+
+
+def _asked(settings: Settings) -> str:
+    """What beside a file decides what _probe says of it."""
+    return f"{settings.decoder} {settings.fps}"
+
+
+def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+    return settings.fingerprint(payload["sha256"], payload["info"]["decoded_by"])
 
 
 def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, info: VideoInfo) -> None:
-    """Whether the flow store holds this very video, all of it, in the backbone's geometry."""
+    """Whether the flow store holds this very video, all of it, in the backbone's geometry and at this rate."""
     row = stored.row(video)
     geometry = BACKBONES[settings.backbone].geometry.name
     if row.geometry != geometry:
         raise StoreError(
             f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.backbone} needs "
             f"{geometry}. Compute it with flow.tvl1 in that geometry, or leave --flow out"
+        )
+    if not math.isclose(row.fps, info.fps, rel_tol=1e-6):
+        raise StoreError(
+            f"{settings.flow_store}: flow of {video} was made at {row.fps:g} frames a second, here it would "
+            f"be {info.fps:g}. Give the --fps that flow.tvl1 was given, or repeat flow.tvl1 with this one"
         )
     if row.video_sha256 != info.sha256:
         raise StoreError(

@@ -14,6 +14,7 @@ import sys
 from extract.checkpoints import WeightsError
 from extract.plan import add_arguments, explain, run, settings_from
 from extract.settings import SettingsError
+from features.dashes import parse_args
 from features.store import StoreError
 from flow.video import VideoError
 
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         "python -m extract.rgb", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    args = parser.parse_args(argv)
+    args = parse_args(parser, argv)
     try:
         report = run(args, settings_from(args, "rgb"), "extract.rgb")
     except (SettingsError, StoreError, VideoError, WeightsError) as error:

@@ -1,5 +1,6 @@
 """Settings of an extraction: what the user chose, and the identities of what is made with it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -32,6 +33,7 @@ class Settings:
     device: str = "cpu"
     decoder: str = "auto"
     min_decoded: float = MIN_DECODED
+    fps: float | None = None  # of the frames; None: as they come
     flow_store: Path | None = None  # None: compute flow on the fly
     flow_backend: str = "auto"
     flow_preset: str = "compat"
@@ -45,6 +47,7 @@ class Settings:
             (self.window >= 2, f"--window {self.window}: expected at least 2 frames"),
             (self.stride >= 1, f"--stride {self.stride}: expected at least 1 frame"),
             (self.batch >= 0, f"--batch {self.batch}: expected at least 1 clip, or 0 for the backbone's choice"),
+            (self.fps is None or 0 < self.fps < math.inf, f"--fps {self.fps}: expected frames per second, more than 0"),
             (0 < self.min_decoded <= 1, f"--min-decoded {self.min_decoded}: expected a share above 0, at most 1"),
         ]
         wrong = [message for fine, message in checks if not fine]
@@ -52,7 +55,7 @@ class Settings:
             raise SettingsError("; ".join(wrong))
 
     def values(self) -> dict[str, Any]:
-        """All that changes a feature beyond rounding; decoders agree to the bit and are left out."""
+        """All that makes features what they are; what differs from video to video, such as its rate, is left out."""
         return {
             "version": FEATURES_VERSION,
             "cue": self.cue,
@@ -77,9 +80,15 @@ class Settings:
         name = feature_id.rsplit("-rgb-", 1)[0]
         return name if name in BACKBONES and name != feature_id else None
 
-    def fingerprint(self, video_sha256: str) -> str:
-        """Changes whenever the part of a video must be made anew."""
-        return fingerprint({**self.values(), "video_sha256": video_sha256, "min_decoded": self.min_decoded})
+    def fingerprint(self, video_sha256: str, decoded_by: str = "") -> str:
+        """Changes whenever the part of a video must be made anew.
+
+        decoded_by: VideoInfo's, the decoder where another gives other pixels. It and fps are not in `values`: a video
+        taken at 15 fps belongs with those that were filmed so, which is what --fps is for.
+        """
+        chosen = {name: value for name, value in {"decoded_by": decoded_by, "fps": self.fps}.items() if value}
+        made = {**self.values(), "video_sha256": video_sha256, "min_decoded": self.min_decoded}
+        return fingerprint({**made, **chosen})
 
     def attributes(self) -> dict[str, Any]:
         """What a part says of its settings."""

@@ -65,11 +65,12 @@ def attributes(settings: Settings, info: VideoInfo, num_frames: int) -> dict[str
     """Where a part comes from; everything that changes its values is under its fingerprint."""
     return {
         **settings.attributes(),
-        "fingerprint": settings.fingerprint(info.sha256),
+        "fingerprint": settings.fingerprint(info.sha256, info.decoded_by),
         "video_sha256": info.sha256,
         "video_bytes": info.size,
         "codec": info.codec,
         "fps": info.fps,
+        "fps_file": info.fps_file,
         "is_vfr": info.is_vfr,
         "width": info.width,
         "height": info.height,

@@ -30,11 +30,18 @@ class Chunk:
 
     def frames(self, beat: Callable[[int], None] = lambda pairs: None) -> Iterator[np.ndarray]:
         """As many as there are pairs, and one; resized, and gray for flow, RGB and cropped for gradients."""
-        start, geometry = self.payload["start"], self.settings.geometry
+        settings, geometry, start = self.settings, self.settings.geometry, self.payload["start"]
         with as_planned(self.payload, beat) as info:
-            for frame in read_frames(info.path, start=start, stop=start + CHUNK + 1, decoder=self.settings.decoder):
+            for frame in read_frames(
+                info.path,
+                start=start,
+                stop=start + CHUNK + 1,
+                decoder=settings.decoder,
+                min_decoded=settings.min_decoded,
+                fps=settings.fps,
+            ):
                 resized = geometry.resize(frame.rgb)
-                if self.settings.cue == "flow":
+                if settings.cue == "flow":
                     yield cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY)
                 else:
                     yield geometry.crop_center(resized)
@@ -64,7 +71,11 @@ def is_there(payload: dict[str, Any]) -> bool:
     """Whether the store holds this chunk, made from this video in this way."""
     settings = Settings.from_json(payload["settings"])
     stream = chunk_stream(settings.cue, payload["start"])
-    return is_done(Path(payload["store"]), payload["video"], stream, settings.fingerprint(payload["sha256"]))
+    return is_done(Path(payload["store"]), payload["video"], stream, _fingerprint(settings, payload))
+
+
+def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+    return settings.fingerprint(payload["sha256"], payload.get("decoded_by", ""))
 
 
 def attributes(settings: Settings, info: VideoInfo, last_start: int) -> dict[str, Any]:
@@ -72,10 +83,11 @@ def attributes(settings: Settings, info: VideoInfo, last_start: int) -> dict[str
     return {
         **settings.made_from,
         "feature_id": settings.feature_id(),
-        "fingerprint": settings.fingerprint(info.sha256),
+        "fingerprint": settings.fingerprint(info.sha256, info.decoded_by),
         "video_sha256": info.sha256,
         "video_bytes": info.size,
         "fps": info.fps,
+        "fps_file": info.fps_file,
         "is_vfr": info.is_vfr,
         "duration_s": info.duration_s,
         "num_frames_expected": info.num_frames,

@@ -1,18 +1,15 @@
-"""PyAV as a decoder: what a file's packets promise, and frames held to that promise.
+"""PyAV as a decoder: frames held to what the packets of their file promise.
 
-Reading all packets without decoding them is cheap and tells the presentation time of every frame, which header fields
-do not (edit lists hide frames, headers over-count). Where the first decoded frames agree with the packets, frame i *is*
-the packet with the i-th smallest time: times are exact, a chunk may start at a keyframe, and a frame lost on the way is
-noticed. Where they do not agree (AVI files without real time stamps, streams with hidden frames), frames are read from
-the start, in the order in which the decoder shows them.
+Where the first decoded frames agree with the packets, frame i *is* the packet with the i-th smallest time: times are
+exact, a chunk may start at a keyframe, and a frame lost on the way is noticed. Where they do not agree (AVI files
+without real time stamps, streams with hidden frames), frames are read from the start, in the order in which the decoder
+shows them.
 """
 
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from fractions import Fraction
+from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -20,136 +17,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from flow.decoding import DecodingStopped, Header, RawFrame, is_variable
+from flow.decoding import DecodingStopped, Header, RawFrame
+from flow.packets import Scan, decode, opened, scan, stream_of, turn_of
 
 AGREEMENT = 64  # frames at the start that must agree with the packets before we rely on them
-WHOLE = 0.98  # of the frames that the header promises: a file with fewer packets was cut short; AVI headers over-count
 LOOKAHEAD = 16  # frames; no codec in use reorders deeper
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What the packets of the video stream say. Times are in ticks of `tick`, the stream's time base."""
-
-    times: np.ndarray  # (n,) int64, ascending: one per frame to be shown; empty when packets carry no usable times
-    keys: np.ndarray  # (k,) int64, ascending: times of the packets at which decoding may start
-    num_packets: int  # of frames to be shown
-    tick: Fraction  # seconds
-    header: Header
-
-    @property
-    def step(self) -> int:
-        """Ticks of one frame at the average rate."""
-        return max(1, round(1 / (self.header.fps * float(self.tick))))
-
-
-def scan(path: Path) -> Scan:
-    """The scan of a file, kept while the file stays as it is."""
-    status = path.stat()
-    return _scan(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _scan(path: Path, size: int, mtime_ns: int) -> Scan:
-    with _opened(path) as container:
-        stream = _stream(container)
-        tick = Fraction(stream.time_base or Fraction(1, 1000))
-        times: list[int | None] = []
-        keys: list[int] = []
-        hidden = 0
-        end_s = 0.0  # of any stream: an audio track may be longer than the video
-        try:
-            for packet in container.demux():
-                if packet.size == 0:
-                    continue
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is not None and packet.time_base is not None:
-                    end_s = max(end_s, float((stamp + (packet.duration or 0)) * packet.time_base))
-                if packet.stream_index != stream.index:
-                    continue
-                if packet.is_discard:  # before or after the part that an edit list shows
-                    hidden += 1
-                else:
-                    times.append(packet.pts)
-                if packet.is_keyframe and packet.pts is not None:
-                    keys.append(packet.pts)
-        except av.FFmpegError:
-            pass  # a damaged tail: the comparison with the header tells how much is missing
-        known = sorted(time for time in times if time is not None)
-        usable = len(set(known)) == len(times)
-        ordered = np.array(known if usable else [], dtype=np.int64)
-        header = _header(container, stream, ordered * float(tick), len(times), hidden, end_s)
-    return Scan(ordered, np.array(sorted(keys), dtype=np.int64), len(times), tick, header)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """The container, closed at the end; DecodingStopped if FFmpeg finds none in the file."""
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, ValueError) as error:
-        raise DecodingStopped(0, getattr(error, "strerror", None) or str(error)) from error
-    with container:
-        yield container
-
-
-def _stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The stream that ffplay would show; attached pictures come last."""
-    stream = container.streams.best("video")
-    if not isinstance(stream, av.VideoStream):
-        raise DecodingStopped(0, "it holds no video stream")
-    stream.codec_context.thread_count = 1  # many videos run side by side; and one thread is bit-reproducible
-    return stream
-
-
-def _header(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    times_s: np.ndarray,
-    num_packets: int,
-    hidden: int,
-    end_s: float,
-) -> Header:
-    """Joins what the container's header says with what its packets show."""
-    fps = float(stream.average_rate or stream.guessed_rate or 25)  # 25: a single frame without a rate
-    if len(times_s) > 1:
-        measured = (len(times_s) - 1) / float(times_s[-1] - times_s[0])
-        stated = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
-        fps = next(
-            (rate for rate in stated if abs(rate / measured - 1) < 1e-4), measured
-        )  # without rounding, if it fits
-    promised = stream.frames - hidden
-    declared_s = container.duration / av.time_base if container.duration else 0.0
-    if 0 < end_s < declared_s:  # every stream ends before the file should
-        promised = max(promised, round(num_packets * declared_s / end_s))
-    aspect = stream.sample_aspect_ratio
-    return Header(
-        width=stream.width,
-        height=stream.height,
-        codec=stream.codec_context.name,
-        fps=fps,
-        num_frames=promised if num_packets < WHOLE * promised else num_packets,
-        num_frames_header=stream.frames or None,
-        duration_s=float(times_s[-1] - times_s[0] + 1 / fps) if len(times_s) else num_packets / fps,
-        start_s=float(times_s[0]) if len(times_s) else 0.0,
-        is_vfr=is_variable(times_s, float(stream.time_base or 0)),
-        rotation=_rotation(container, stream),
-        sample_aspect=float(aspect) if aspect else 1.0,
-    )
-
-
-def _rotation(container: av.container.InputContainer, stream: av.VideoStream) -> int:
-    """Degrees counterclockwise that the first frame asks to be turned by; 0 if it cannot be decoded."""
-    try:
-        container.seek(0)
-        frame = next(container.decode(stream), None)
-    except (av.FFmpegError, ValueError):
-        return 0
-    return _turn(frame) if frame is not None else 0
-
-
-def _turn(frame: av.VideoFrame) -> int:
-    return round(getattr(frame, "rotation", 0) / 90) * 90 % 360
 
 
 def header(path: Path) -> Header:
@@ -165,8 +37,17 @@ def _agrees(path: Path, size: int, mtime_ns: int) -> bool:
         return False
     first: list[int | None] = []
     with suppress(DecodingStopped):
-        first.extend(frame.pts for frame in islice(_decode(path), AGREEMENT))
+        first.extend(frame.pts for frame in islice(decode(path), AGREEMENT))
     return first == times[: len(first)].tolist()
+
+
+def times(path: Path) -> np.ndarray | None:
+    """Seconds of every frame since the first, where the packets tell them truly."""
+    status = path.stat()
+    if not _agrees(path, status.st_size, status.st_mtime_ns):
+        return None
+    packets = scan(path)
+    return (packets.times - packets.times[0]) * float(packets.tick)
 
 
 def frames(path: Path, start: int) -> Iterator[RawFrame]:
@@ -176,7 +57,7 @@ def frames(path: Path, start: int) -> Iterator[RawFrame]:
         yield from islice(_as_shown(path), start, None)
         return
     packets = scan(path)
-    decoded = _decode_from(path, start, packets) if start else _decode(path)
+    decoded = _decode_from(path, start, packets) if start else decode(path)
     times = [*packets.times.tolist(), int(packets.times[-1]) + packets.step]
     tick_s = float(packets.tick)
     for index, frame in enumerate(decoded, start):
@@ -190,7 +71,7 @@ def _as_shown(path: Path) -> Iterator[RawFrame]:
     packets = scan(path)
     if len(packets.times) == 0:  # no usable times: count
         step_s = 1 / packets.header.fps
-        for index, frame in enumerate(_decode(path)):
+        for index, frame in enumerate(decode(path)):
             yield RawFrame(index * step_s, step_s, _rgb(frame))
         return
     tick_s = float(packets.tick)
@@ -207,7 +88,7 @@ def _as_shown(path: Path) -> Iterator[RawFrame]:
 
     time = 0
     try:
-        for frame in _decode(path):
+        for frame in decode(path):
             time = frame.pts if frame.pts is not None else time + packets.step
             waiting.append(frame)
             heapq.heappush(times, time)
@@ -221,19 +102,6 @@ def _as_shown(path: Path) -> Iterator[RawFrame]:
         yield show()
 
 
-def _decode(path: Path) -> Iterator[av.VideoFrame]:
-    """Frames from the start, as the decoder gives them."""
-    count = 0
-    with _opened(path) as container:
-        stream = _stream(container)
-        try:
-            for frame in container.decode(stream):
-                yield frame
-                count += 1
-        except av.FFmpegError as error:
-            raise DecodingStopped(count, f"the decoder says: {error.strerror}") from error
-
-
 def _decode_from(path: Path, start: int, packets: Scan) -> Iterator[av.VideoFrame]:
     """Frames from number `start` on: from the keyframe before it where seeking lands well, else from the beginning."""
     if start >= len(packets.times):
@@ -242,8 +110,8 @@ def _decode_from(path: Path, start: int, packets: Scan) -> Iterator[av.VideoFram
     before = packets.keys[packets.keys <= wanted]
     if len(before) > 1:  # the first keyframe is the beginning
         count = start
-        with _opened(path) as container:
-            stream = _stream(container)
+        with opened(path) as container:
+            stream = stream_of(container)
             try:
                 container.seek(int(before[-1]), stream=stream)
                 for frame in container.decode(stream):
@@ -258,11 +126,11 @@ def _decode_from(path: Path, start: int, packets: Scan) -> Iterator[av.VideoFram
                     raise DecodingStopped(count, f"the decoder says: {error.strerror}") from error
         if count > start:
             return
-    yield from islice(_decode(path), start, None)
+    yield from islice(decode(path), start, None)
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
     """uint8 (H, W, 3) as a viewer sees it: PyAV itself ignores the rotation a phone writes into the file."""
     rgb = frame.to_ndarray(format="rgb24")
-    turn = _turn(frame)
+    turn = turn_of(frame)
     return np.ascontiguousarray(np.rot90(rgb, turn // 90)) if turn else rgb

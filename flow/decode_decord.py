@@ -17,7 +17,7 @@ BLOCK = 32  # frames
 def _open(path: Path) -> "decord.VideoReader":
     decord.logging.set_level(decord.logging.QUIET)
     try:
-        return decord.VideoReader(str(path), num_threads=1)
+        return decord.VideoReader(str(path.absolute()), num_threads=1)
     except (decord.DECORDError, RuntimeError) as error:
         raise DecodingStopped(0, f"decord cannot open it: {str(error).splitlines()[0]}") from error
 
@@ -48,6 +48,7 @@ def header(path: Path) -> Header:
         is_vfr=is_variable(times_s, 1e-6),
         rotation=0,
         sample_aspect=1.0,
+        pixels="",
     )
 
 

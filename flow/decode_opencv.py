@@ -16,9 +16,11 @@ from flow.decoding import DecodingStopped, Header, RawFrame
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "threads;1")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
+I420 = int.from_bytes(b"I420", "little")  # 4:2:0 in 8 bits, whichever the range
+
 
 def _open(path: Path) -> cv2.VideoCapture:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise DecodingStopped(0, "OpenCV cannot open it")
     return capture
@@ -30,6 +32,7 @@ def header(path: Path) -> Header:
     fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     fourcc = int(capture.get(cv2.CAP_PROP_FOURCC))
+    pixels = "yuv420p" if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == I420 else ""
     rotation = -round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
     width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     if rotation in (90, 270):  # OpenCV reports the size after turning
@@ -49,6 +52,7 @@ def header(path: Path) -> Header:
         is_vfr=False,  # unknown
         rotation=rotation,
         sample_aspect=1.0,
+        pixels=pixels,
     )
 
 

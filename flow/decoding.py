@@ -1,8 +1,17 @@
 """What every decoder gives: a header, frames in order, and the place where decoding stopped."""
 
+import os
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
+
+
+class VideoError(Exception):
+    """A video that cannot be read as promised. What cannot be printed of a file's name is told as an escape."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class DecodingStopped(Exception):
@@ -28,6 +37,7 @@ class Header(NamedTuple):
     is_vfr: bool
     rotation: int  # degrees counterclockwise to turn a decoded frame by
     sample_aspect: float  # pixel width / height; recorded, not applied
+    pixels: str  # FFmpeg's name of the pixel format; empty where the decoder does not tell
 
 
 class RawFrame(NamedTuple):
@@ -44,3 +54,17 @@ def is_variable(times_s: np.ndarray, tick_s: float) -> bool:
         return False
     spacing = np.diff(times_s)
     return bool(np.ptp(spacing) > max(0.1 * np.median(spacing), 1.5 * tick_s))
+
+
+def printable(text: str, control: bool = False) -> str:
+    """The text with bytes that are not UTF-8 written as \\xe9, and with `control` also line ends and the like."""
+    try:
+        text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # lone surrogates that no file name has
+        text = text.encode("utf-8", "backslashreplace").decode()
+    if not control or text.isprintable():
+        return text
+    unseen = {"Cc", "Zl", "Zp"}
+    return "".join(
+        one.encode("unicode_escape").decode() if unicodedata.category(one) in unseen else one for one in text
+    )

@@ -25,6 +25,7 @@ def temporal_gradient(frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
 
 
 def main(argv: list[str] | None = None) -> int:
+    from features.dashes import parse_args
     from features.store import StoreError
     from flow.parameters import FlowError
     from flow.plan import add_arguments, run
@@ -36,9 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="the store to write, e.g. flow/x-gradient.h5")
     add_arguments(parser)
-    args = parser.parse_args(argv)
+    args = parse_args(parser, argv)
     try:
-        settings = Settings("gradient", args.size, args.crop, decoder=args.decoder)
+        settings = Settings(
+            "gradient", args.size, args.crop, decoder=args.decoder, min_decoded=args.min_decoded, fps=args.fps
+        )
         report = run(args, settings, args.out, "flow.gradient")
     except (FlowError, StoreError, VideoError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -10,7 +10,7 @@ from features.store import stored_fingerprints
 from flow.planning import Planned, Probe, plan_videos
 from flow.settings import Settings
 from flow.store import CHUNK, chunk_starts, chunk_stream
-from flow.video import list_videos, probe
+from flow.video import MIN_DECODED, list_videos, probe
 
 TASK = "flow.tasks:compute_chunk"
 BUNDLE_TASK = "flow.bundle:compute_bundle"
@@ -20,11 +20,24 @@ BUNDLE = 4 * CHUNK  # frames of a GPU's job
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that both commands have."""
     parser.add_argument(
-        "--videos", nargs="+", required=True, metavar="PATH", help="files, folders, globs or .txt lists of paths"
+        "--videos", nargs="+", action="extend", required=True, metavar="PATH", help="files, folders, globs, .txt lists"
+    )
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frames at this rate, left out or repeated (default: as they come); with it, a folder of numbered "
+        "pictures is a video",
     )
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="short side after resizing (default: 256)")
     parser.add_argument("--crop", type=int, default=224, metavar="PX", help="centre square to keep (default: 224)")
     parser.add_argument("--decoder", default="auto", help="auto, av, opencv or decord (default: auto)")
+    parser.add_argument(
+        "--min-decoded",
+        type=float,
+        default=MIN_DECODED,
+        help="share of the frames promised by a file that must decode; the video then ends where decoding stopped",
+    )
     jobs.add_arguments(parser)
 
 
@@ -33,11 +46,14 @@ def run(args: argparse.Namespace, settings: Settings, store: Path, command: str)
     there: dict[tuple[str, str], str] = {}
 
     def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
-        videos = list_videos(args.videos)
+        videos = list_videos(args.videos, fps=settings.fps)
         there.update(stored_fingerprints(store))
         common = larger_than_a_share(videos, args.shard)  # their chunks are dealt out, other videos as a whole
         mine = share_files({video: path for video, path in videos.items() if video not in common}, args.shard)
-        planned, failures = plan_videos({**mine, **common}, _probe(settings), settings.decoder, store)
+        planned, failures = plan_videos({**mine, **common}, _probe(settings), _asked(settings), store)
+        for video in [video for video, plan in planned.items() if plan.info.num_frames < 2]:
+            message = f"{planned.pop(video).info.path}: one frame has no motion: it takes two. Leave this video out"
+            failures.append({"video": video, "cause": "VideoError", "message": message})
         work = [job for video in planned for job in _chunks(video, planned[video], settings, store)]
         dealt = [job for job in work if job.video in common]
         if args.shard is not None:
@@ -47,7 +63,7 @@ def run(args: argparse.Namespace, settings: Settings, store: Path, command: str)
 
     def is_there(chunk: dict[str, Any]) -> bool:
         stream = chunk_stream(settings.cue, chunk["start"])
-        return there.get((chunk["video"], stream)) == settings.fingerprint(chunk["sha256"])
+        return there.get((chunk["video"], stream)) == settings.fingerprint(chunk["sha256"], chunk["info"]["decoded_by"])
 
     def done(job: jobs.Job) -> bool:
         return all(is_there(chunk) for chunk in job.payload.get("chunks", {job.key: job.payload}).values())
@@ -64,7 +80,12 @@ def run(args: argparse.Namespace, settings: Settings, store: Path, command: str)
 
 
 def _probe(settings: Settings) -> Probe:
-    return lambda path: probe(path, decoder=settings.decoder)
+    return lambda path: probe(path, decoder=settings.decoder, fps=settings.fps)
+
+
+def _asked(settings: Settings) -> str:
+    """What beside a file decides what _probe says of it."""
+    return f"{settings.decoder} {settings.fps}"
 
 
 def _chunks(video: str, planned: Planned, settings: Settings, store: Path) -> list[jobs.Job]:

@@ -1,6 +1,7 @@
 """What a motion store is made with: the settings of flow.tvl1 and flow.gradient, and the identity they give."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ from features.store import fingerprint
 from flow.geometry import Geometry
 from flow.parameters import FlowError, Parameters
 from flow.store import BOUND
+from flow.video import MIN_DECODED
 
 CODECS = ("u8", "jpeg", "float16")
 
@@ -24,12 +26,18 @@ class Settings:
     parameters: Parameters = field(default_factory=Parameters)  # of TV-L1
     backend: str = "cpu"
     decoder: str = "auto"
+    min_decoded: float = MIN_DECODED
+    fps: float | None = None  # of the frames; None: as they come
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
             raise FlowError(f"--store {self.codec}: expected one of {', '.join(CODECS)}")
         if not self.bound > 0:
             raise FlowError(f"--bound {self.bound}: expected pixels, more than 0")
+        if not 0 < self.min_decoded <= 1:
+            raise FlowError(f"--min-decoded {self.min_decoded}: expected a share above 0, at most 1")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise FlowError(f"--fps {self.fps}: expected frames per second, more than 0")
         try:
             least = self.geometry.short_side
         except ValueError as error:
@@ -61,9 +69,12 @@ class Settings:
         """The same for all videos of a store."""
         return fingerprint(self.made_from)
 
-    def fingerprint(self, video_sha256: str) -> str:
-        """Of the parts of one video."""
-        return fingerprint({**self.made_from, "video_sha256": video_sha256})
+    def fingerprint(self, video_sha256: str, decoded_by: str = "") -> str:
+        """Of the parts of one video. decoded_by: VideoInfo's, the decoder where another gives other pixels."""
+        more: dict[str, Any] = {"decoded_by": decoded_by, "fps": self.fps}
+        more["min_decoded"] = self.min_decoded if self.min_decoded != MIN_DECODED else None
+        chosen = {name: value for name, value in more.items() if value}
+        return fingerprint({**self.made_from, "video_sha256": video_sha256, **chosen})
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

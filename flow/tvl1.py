@@ -18,6 +18,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from features.dashes import parse_args
 from features.store import StoreError
 from flow.parameters import PRESETS, FlowError, Parameters, choose_parameters
 from flow.plan import add_arguments, run
@@ -39,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"flow.tvl1: {backend} is ready")
             return 0
         settings = Settings(
-            "flow", args.size, args.crop, args.store, args.bound, parameters, backend, args.decoder
+            "flow", args.size, args.crop, args.store, args.bound, parameters, backend, args.decoder,
+            args.min_decoded, args.fps,
         )  # fmt: skip
         report = run(args, settings, args.out, "flow.tvl1")
     except (FlowError, StoreError, VideoError) as error:
@@ -71,7 +73,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         kind: Any = _truth if isinstance(parameter.default, bool) else type(parameter.default)
         option = f"--{parameter.name.rstrip('_').replace('_', '-')}"
         group.add_argument(option, dest=parameter.name, type=kind, help=f"compat: {parameter.default}")
-    return parser.parse_args(argv)
+    return parse_args(parser, argv)
 
 
 def _truth(text: str) -> bool:

@@ -18,6 +18,9 @@ import av
 import cv2
 import numpy as np
 
+from features.commit import whole_file, write_whole
+from features.dashes import parse_args
+from features.outputs import OutputError, refuse_overwriting
 from flow.geometry import Geometry
 from flow.gradient import temporal_gradient
 from flow.parameters import PRESETS, FlowError
@@ -28,15 +31,16 @@ from flow.video import VideoError, probe, read_frames
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
+        refuse_overwriting([args.out], [args.video], "Give another --out")
         if args.out.suffix.lower() in {".png", ".jpg"}:
             picture = next(panels(args, args.frame, args.frame + 1), None)
             if picture is None:
                 raise VideoError(f"{args.video}: there is no frame {args.frame + 1} to compare frame {args.frame} with")
-            if not cv2.imwrite(str(args.out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-                raise FlowError(f"{args.out}: cannot be written")
+            _, coded = cv2.imencode(args.out.suffix.lower(), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            write_whole(args.out, coded.tobytes())
         else:
             write_video(args.out, panels(args, args.start, args.stop), probe(args.video).fps)
-    except (FlowError, VideoError, ValueError, OSError) as error:
+    except (FlowError, OutputError, VideoError, ValueError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     print(args.out)
@@ -56,7 +60,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", type=float, default=10.0, metavar="PX", help="flow of full colour (default: 10)")
     parser.add_argument("--preset", choices=list(PRESETS), default="compat")
     parser.add_argument("--backend", choices=["auto", "cpu", "cuda", "opencv"], default="auto")
-    return parser.parse_args(argv)
+    return parse_args(parser, argv)
 
 
 def panels(args: argparse.Namespace, start: int, stop: int | None) -> Iterator[np.ndarray]:
@@ -83,8 +87,9 @@ def flow_picture(flow: np.ndarray, full: float) -> np.ndarray:
 
 def write_video(path: Path, pictures: Iterator[np.ndarray], fps: float) -> None:
     """H.264 where the encoder is there, else MPEG-4; sizes are made even."""
-    partial = path.with_name(f"{path.stem}.part{path.suffix}")
-    with av.open(str(partial), "w") as container:
+    suffix = path.suffix[1:].lower()
+    kind = {"mkv": "matroska"}.get(suffix, suffix)
+    with whole_file(path) as temporary, av.open(str(temporary), "w", format=kind) as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         stream: Any = container.add_stream(codec, rate=round(fps))
         stream.pix_fmt = "yuv420p"
@@ -94,7 +99,6 @@ def write_video(path: Path, pictures: Iterator[np.ndarray], fps: float) -> None:
                 stream.height, stream.width = even.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         container.mux(stream.encode())
-    partial.replace(path)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from detect.heads import HEADS
 from detect.missing import with_features
 from evaluate.annotations import Annotations, read_annotations
 from features.fit import misfit
-from features.rates import rates_of, usual_rate
+from features.rates import note_of_many, rates_of, usual_rate
 from features.store import Store
 from train.checkpoint import Run
 from train.config import Config, Data, TrainingError
@@ -109,6 +109,9 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
         check_rgb(material.store, pools[0].videos[0].name, student_cues)
     seed_everything(config.seed)
     detector = Detector(detector_config(config, branches, material))
+    rates = rates_of(material.store, material.truth.videos, student_cues[0], detector.config.stride)
+    if remark := note_of_many(rates):
+        print(f"note: {remark}", file=sys.stderr)
     if config.model.normalise:
         detector.set_normalisation({cue: channel_statistics(pools, cue, config.model.resize) for cue in student_cues})
     memory = Memory(int(config.sampling.memory_gib * 2**30))

@@ -60,8 +60,7 @@ def find_unlabelled(data: Data, everything: Annotations, labelled: Annotations, 
     """The videos without labels that were asked for; None where none were, an error where there are none."""
     if data.unlabelled:
         where = data.unlabelled
-        clips = {"window": data.window or None, "stride": data.stride or None}
-        source = features.open(where, fps=data.fps or None, **clips)
+        source = features.open(where, fps=data.fps or None, window=data.window or None, stride=data.stride or None)
         known = annotated_twins(source, store, everything)
         videos = tuple(video for video in source.videos if known[video] not in labelled.videos)
     elif data.unlabelled_subset:

@@ -5,7 +5,6 @@ installed, and the same decoded frames wherever libx264 is the same.
 """
 
 import io
-import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from extract.world.photographs import WorldError
+from features.commit import whole_file
 
 CODEC = "libx264"
 # crf 18: about 42 dB, compressed as videos are. Without mbtree: libx264 computes the macroblock tree in floating point,
@@ -45,12 +45,8 @@ def encode(frames: Iterable[NDArray[np.uint8]], target: BinaryIO, fps: int, comm
 
 def write(frames: Iterable[NDArray[np.uint8]], path: Path, fps: int, comment: str = "") -> None:
     """Writes an mp4 file that appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as target:
+    with whole_file(path) as temporary, temporary.open("wb") as target:
         encode(frames, target, fps, comment)
-        target.flush()
-        os.fsync(target.fileno())
-    part.replace(path)
 
 
 def decode(source: BinaryIO) -> Iterator[NDArray[np.uint8]]:

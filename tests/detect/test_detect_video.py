@@ -6,64 +6,32 @@ import subprocess
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
+from drifting import make_detector, make_store, write_video
 
 import features
 from detect import video as command
-from detect.detector import Detector, DetectorConfig, DetectorError
+from detect.detector import Detector, DetectorError
 from detect.heads.base import Candidates
 from detect.inference import detect_video
 from detect.video import Action, detect_actions, write_shown
 from evaluate.detections import read_detections
-from extract import rgb
 from extract.burn import burn_labels
 from flow.video import VideoError, probe, read_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def write_video(path: Path, num_frames: int = 80, seed: int = 0) -> Path:
-    """Texture that drifts, 80 x 64 at 20 frames a second."""
-    texture = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), dtype=np.uint8)
-    image = np.kron(texture, np.ones((8, 8, 1), np.uint8))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=20)
-        stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
-        for index in range(num_frames):
-            shifted = np.ascontiguousarray(np.roll(image, index, axis=1))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(shifted, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features of two videos as extract.rgb makes them, with the videos beside."""
-    folder = tmp_path_factory.mktemp("world")
-    write_video(folder / "videos" / "a.mp4")
-    write_video(folder / "videos" / "b" / "c.mp4", num_frames=120, seed=1)
-    arguments = ["--videos", str(folder / "videos"), "--features", str(folder / "f.h5"), "--device", "cpu"]
-    assert rgb.main([*arguments, "--backbone", "nano"]) == 0
-    return folder / "f.h5"
+    return make_store(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
 def detector_file(store: Path, tmp_path: Path) -> Path:
-    """An untrained detector of these features."""
-    torch.manual_seed(0)
-    config = DetectorConfig(
-        classes=("jump", "spin"),
-        feature_dims={"rgb": 1536},
-        width=16,
-        head_config={"levels": 3},
-        feature_ids={"rgb": features.open(store).feature_id("rgb")},
-    )
-    Detector(config).save(tmp_path / "detector.pt")
-    return tmp_path / "detector.pt"
+    return make_detector(store, tmp_path / "detector.pt")
 
 
 def test_a_file_gives_what_its_stored_features_give(store: Path, detector_file: Path) -> None:
@@ -205,7 +173,8 @@ def test_detecting_from_video_loads_no_code_of_optical_flow() -> None:
     program = "import sys, json, detect.video as v; print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {module for module in json.loads(done.stdout) if module.split(".")[0] in ("flow", "numba")}
-    assert loaded <= {"flow", "flow.video", "flow.decoding", "flow.geometry"}
+    of_frames = {f"flow.{page}" for page in ("video", "listing", "rate", "decoding", "decode_pictures", "geometry")}
+    assert loaded <= {"flow", *of_frames}
 
 
 def test_a_real_video_becomes_actions(shared_data: Path, detector_file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -72,12 +73,20 @@ def test_two_workers_on_a_long_video_write_the_same_bytes_as_one(tmp_path: Path)
         assert np.array_equal(seam[k], whole[4:28, 12:36].transpose(2, 0, 1))
 
 
-@pytest.mark.parametrize("num_frames", [1, 2])
-def test_a_video_of_one_or_two_frames_has_no_or_one_pair(tmp_path: Path, num_frames: int) -> None:
-    assert run(write_video(tmp_path / "v.mkv", num_frames), tmp_path / "f.h5") == 0
+def test_a_video_of_two_frames_has_one_pair(tmp_path: Path) -> None:
+    assert run(write_video(tmp_path / "v.mkv", 2), tmp_path / "f.h5") == 0
     store = flow.store.open(tmp_path / "f.h5")
-    assert store.num_pairs("v") == num_frames - 1
-    assert store.read("v").shape == (num_frames - 1, 2, 24, 24)
+    assert store.num_pairs("v") == 1
+    assert store.read("v").shape == (1, 2, 24, 24)
+
+
+@pytest.mark.parametrize("command", [flow.tvl1, flow.gradient])
+def test_a_video_of_one_frame_has_no_motion_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: ModuleType
+) -> None:
+    video = write_video(tmp_path / "v.mkv", 1)
+    assert command.main(["--videos", str(video), "--out", str(tmp_path / "f.h5"), *SMALL]) == 3
+    assert "v.mkv: one frame has no motion: it takes two" in capsys.readouterr().err
 
 
 def test_a_broken_video_costs_itself_and_the_exit_code(tmp_path: Path) -> None:
@@ -154,3 +163,13 @@ def test_the_view_of_a_stretch_is_a_video_of_it(tmp_path: Path) -> None:
         flow.view.main(["--video", str(video), "--out", str(out), "--size", "32", "--start", "1", "--stop", "3"]) == 0
     )
     assert sum(1 for _ in read_frames(out)) == 2
+
+
+def test_the_view_never_takes_the_place_of_the_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = write_video(tmp_path / "v.mkv", 3)
+    before = video.read_bytes()
+    (tmp_path / "link.mkv").symlink_to(video)
+    for out in (video, tmp_path / "link.mkv"):
+        assert flow.view.main(["--video", str(video), "--out", str(out), "--size", "32"]) == 2
+        assert "would be written over" in capsys.readouterr().err
+    assert video.read_bytes() == before

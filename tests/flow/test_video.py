@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from flow.video import Frame, VideoError, list_videos, probe, read_frames
+from flow.video import Frame, VideoError, probe, read_frames
 
 
 def grey(digit: int) -> int:
@@ -25,10 +25,13 @@ def write_video(
     times: Sequence[int] | None = None,  # in 1/1000 s
     codec: str = "libx264",
     rotation: int = 0,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """A video that shows its frame numbers: the left half is the tens, the right half the ones; the corner is white."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=fps, options={"g": "12"})  # keyframes; B-frames are the default
+        stream = container.add_stream(
+            codec, rate=fps, options=options or {"g": "12"}
+        )  # keyframes; B-frames are the default
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         if times is not None:
@@ -277,38 +280,3 @@ def test_pyav_and_opencv_agree_to_the_bit_on_real_videos(shared_data: Path) -> N
 def test_a_real_corrupted_video_says_where_it_breaks(shared_data: Path) -> None:
     with pytest.raises(VideoError, match=r"decord_corrupted\.mp4: decoding stopped at frame 28 of 50, 2\.8 s in"):
         list(read_frames(shared_data / "videos" / "edge" / "decord_corrupted.mp4"))
-
-
-# Lists
-
-
-def test_videos_are_named_by_their_path_below_the_folder(tmp_path: Path) -> None:
-    for name in ("b/v1.mp4", "a/v1.AVI", "v.1.x.mkv", "notes.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert list_videos([tmp_path]) == {
-        "a/v1": tmp_path / "a/v1.AVI",
-        "b/v1": tmp_path / "b/v1.mp4",
-        "v.1.x": tmp_path / "v.1.x.mkv",
-    }
-    assert list(list_videos([str(tmp_path / "*" / "*.mp4")])) == ["b/v1"]
-    assert list(list_videos([tmp_path / "b" / "v1.mp4"])) == ["v1"]
-
-
-def test_a_list_names_videos_beside_it_and_may_name_missing_ones(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("# mine\nb/v1.mp4\n\ngone.mp4\n")
-    assert list_videos([tmp_path / "list.txt"]) == {"b/v1": tmp_path / "b/v1.mp4", "gone": tmp_path / "gone.mp4"}
-
-
-def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
-    for name in ("v.mp4", "v.avi"):
-        (tmp_path / name).touch()
-    with pytest.raises(VideoError, match=r"v\.avi and .*v\.mp4 would both be called 'v'"):
-        list_videos([tmp_path])
-
-
-def test_nothing_found_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match=r"no video found in .*Expected files ending in .*\.mp4"):
-        list_videos([tmp_path])
-    with pytest.raises(VideoError, match=r"gone\.mp4: no such file, folder or glob"):
-        list_videos([tmp_path / "gone.mp4"])

@@ -1,0 +1,45 @@
+"""Outputs never take the place of an input: looked at before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class OutputError(Exception):
+    """What a command would write is something that it reads."""
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path], remedy: str) -> None:
+    """OutputError if an output is an input under whatever name, by links or another spelling.
+
+    An input that is a folder is one whose files are read (a folder of frames): nothing is written into it.
+    """
+    read: dict[object, Path] = {}
+    for path in inputs:
+        read[_real(path)] = path
+        if (identity := _identity(path)) is not None:
+            read[identity] = path
+    for output in outputs:
+        spellings = (_real(output), _identity(output))
+        clash = next((read[one] for one in spellings if one is not None and one in read), None)
+        if (folder := read.get(_real(output.parent))) is not None:
+            raise OutputError(f"{output} would be written into {folder}, whose files are read. {remedy}")
+        if clash is not None:
+            raise OutputError(f"{output} would be written over {clash}, which is read. {remedy}")
+
+
+def _real(path: Path) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a NUL, which no file's name holds
+        return str(path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
