@@ -71,11 +71,12 @@ def is_there(payload: dict[str, Any]) -> bool:
     """Whether the store holds this chunk, made from this video in this way."""
     settings = Settings.from_json(payload["settings"])
     stream = chunk_stream(settings.cue, payload["start"])
-    return is_done(Path(payload["store"]), payload["video"], stream, _fingerprint(settings, payload))
+    return is_done(Path(payload["store"]), payload["video"], stream, planned_fingerprint(settings, payload))
 
 
-def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
-    return settings.fingerprint(payload["sha256"], payload.get("decoded_by", ""))
+def planned_fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+    """The fingerprint that this chunk will have."""
+    return settings.fingerprint(payload["sha256"], payload["info"]["decoded_by"])
 
 
 def attributes(settings: Settings, info: VideoInfo, last_start: int) -> dict[str, Any]:

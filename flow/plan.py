@@ -7,6 +7,7 @@ from typing import Any
 from features import jobs
 from features.shares import larger_than_a_share, share_files
 from features.store import stored_fingerprints
+from flow.chunk import planned_fingerprint
 from flow.planning import Planned, Probe, plan_videos
 from flow.settings import Settings
 from flow.store import CHUNK, chunk_starts, chunk_stream
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace, settings: Settings, store: Path, command: str)
 
     def is_there(chunk: dict[str, Any]) -> bool:
         stream = chunk_stream(settings.cue, chunk["start"])
-        return there.get((chunk["video"], stream)) == settings.fingerprint(chunk["sha256"], chunk["info"]["decoded_by"])
+        return there.get((chunk["video"], stream)) == planned_fingerprint(settings, chunk)
 
     def done(job: jobs.Job) -> bool:
         return all(is_there(chunk) for chunk in job.payload.get("chunks", {job.key: job.payload}).values())

@@ -11,7 +11,7 @@ from extract.synthetic import main
 from extract.world import film, folder
 from extract.world.scene import render
 from extract.world.untrimmed import CLASSES, FPS
-from extract.world.worlds import PRESETS
+from extract.world.worlds import PRESETS, VERSION
 from flow.video import probe, read_frames
 
 
@@ -83,7 +83,7 @@ def test_annotations_are_what_was_staged_in_seconds(tiny: Path) -> None:
 
 def test_the_annotations_say_which_world_they_tell_of(tiny: Path) -> None:
     world = truth(tiny)["world"]
-    assert (world["preset"], world["seed"], world["version"]) == ("tiny", 0, 1)
+    assert (world["preset"], world["seed"], world["version"]) == ("tiny", 0, VERSION)
     assert world["bias"] == {"Training": 0.6, "Test": 0.6}
 
 
