@@ -1,11 +1,14 @@
 """Checkpoints: files of weights, loaded strictly and without running any code that they might hold."""
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
+
+from features.commit import write_whole
 
 COUNTER = "num_batches_tracked"
 PREFIXES = ("module.", "backbone._model.", "_model.")
@@ -74,3 +77,14 @@ def _listed(what: str, names: list[str]) -> list[str]:
     if not names:
         return []
     return [f"{len(names)} {what} ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"]
+
+
+def write_state(path: Path, state: Mapping[str, Tensor], record: str, half: bool = False) -> None:
+    """Writes a checkpoint as `read_state` takes it, whole or not at all; the same content gives the same bytes.
+
+    record: JSON text on how the weights were made, kept beside them. half: store floats in 16 bits.
+    """
+    stored = {name: t.half() if half and t.is_floating_point() else t.cpu() for name, t in state.items()}
+    content = io.BytesIO()  # a file's name would end up inside it
+    torch.save({"state_dict": stored, "record": record}, content)
+    write_whole(path, content.getvalue())

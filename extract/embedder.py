@@ -34,7 +34,7 @@ class Embedder:
                 "here. Extract them as they were made before and use detect.run"
             )
         choice = {"device": device, "batch": batch, "fps": fps, "min_decoded": min_decoded}
-        plain = Settings("rgb", backbone, weights, window=window, stride=stride, **choice)  # type: ignore[arg-type]
+        plain = Settings("rgb", backbone=backbone, weights=weights, window=window, stride=stride, **choice)  # type: ignore[arg-type]
         network = build_backbone(backbone, "rgb", weights)
         plain = replace(plain, weights_sha256=weights_sha256(network, weights))
         choices = [replace(plain, precision=precision) for precision in PRECISIONS]

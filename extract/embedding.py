@@ -41,7 +41,7 @@ def embed_video(
     features, times = [], []
     size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
     for batch in batches(cut(ahead(frames), view, settings.window, settings.stride), size):
-        with watch(f"{settings.cue}_network"):
+        with watch(f"{settings.stream}_network"):
             features.append(backbone.embed(np.stack([clip.steps for clip in batch])))
         times += [clip.t_center for clip in batch]
     if not times:

@@ -64,11 +64,25 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
             "--precision bfloat16: this CPU only emulates it, a hundred times slower than float32. Use float32, "
             "or a CPU with AVX512-BF16 or AMX, or --device cuda"
         )
-    settings = Settings(cue, device=choose_device(args.device), **{name: getattr(args, name) for name in names}, **more)
+    given = {name: getattr(args, name) for name in names}
+    settings = Settings(cue, device=choose_device(args.device), **given, **more)
+    if settings.stream != cue and settings.weights is None:
+        settings = replace(settings, weights=_shipped(settings))
     backbone = build_backbone(settings.backbone, cue, settings.weights)
     if settings.weights is not None:
         settings = replace(settings, weights=settings.weights.absolute())
     return replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
+
+
+def _shipped(settings: Settings) -> Path:
+    """The weights that come with the package for a stream other than the cue itself."""
+    path = BACKBONES[settings.backbone].shipped_weights(settings.stream)
+    if path is None:
+        raise SettingsError(
+            f"--stream {settings.stream}: {settings.backbone} ships no weights for it. Give them with --weights; "
+            "extract.distill makes them"
+        )
+    return path
 
 
 def computes_bfloat16() -> bool:
@@ -128,7 +142,7 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
         command=command,
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
-        done=lambda job: there.get((job.key, settings.cue)) == _fingerprint(settings, job.payload),
+        done=lambda job: there.get((job.key, settings.stream)) == _fingerprint(settings, job.payload),
         device=settings.device,
         **{**jobs.options(args), "shard": None},
     )

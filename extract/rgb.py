@@ -6,6 +6,11 @@ Videos already in the store are skipped, so an interrupted run is resumed by rep
 weights or videos are done anew. A video that fails costs itself and the exit code (3), not the run; the report beside
 the store (features/thumos.reports/extract.rgb.json) names it. --weights takes I3D checkpoints as published by piergiaj
 (rgb_imagenet.pt), hassony2 (model_rgb.pth) or video_features (i3d_rgb.pt).
+
+A second network's features of the same frames go into a stream of their own, such as those of a motion student
+(extract.distill), which a detector reads beside rgb:
+
+    python -m extract.rgb --videos videos/ --features features/thumos.h5 --stream rgb_motion --weights motion.pt
 """
 
 import argparse
@@ -24,13 +29,19 @@ def main(argv: list[str] | None = None) -> int:
         "python -m extract.rgb", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
+    parser.add_argument("--stream", default="rgb", help="to store them as: rgb, or rgb_NAME (default: rgb)")
     args = parse_args(parser, argv)
     try:
-        report = run(args, settings_from(args, "rgb"), "extract.rgb")
+        report = run(args, settings_from(args, "rgb", stream=args.stream), command_of(args.stream))
     except (SettingsError, StoreError, VideoError, WeightsError) as error:
         return explain(error)
     print(report)
     return report.exit_code
+
+
+def command_of(stream: str) -> str:
+    """The name of the report: one for every stream of a store."""
+    return "extract.rgb" if stream == "rgb" else f"extract.rgb.{stream}"
 
 
 if __name__ == "__main__":

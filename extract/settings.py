@@ -1,6 +1,7 @@
 """Settings of an extraction: what the user chose, and the identities of what is made with it."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,7 +23,8 @@ class SettingsError(Exception):
 class Settings:
     """How the features of one cue are made."""
 
-    cue: str
+    cue: str  # what the network sees
+    stream: str = ""  # under which the store keeps the features; empty: the cue. Changes no value
     backbone: str = "i3d_inception"
     weights: Path | None = None  # None: those that ship with the backbone, else random
     weights_sha256: str = ""
@@ -40,8 +42,15 @@ class Settings:
     motion: str = ""  # JSON: what makes the flow what it is, wherever it is computed
 
     def __post_init__(self) -> None:
+        if not self.stream:
+            object.__setattr__(self, "stream", self.cue)
         checks = [
             (self.cue in CHANNELS, f"cue {self.cue!r}: expected {', '.join(CHANNELS)}"),
+            (
+                re.fullmatch(rf"{self.cue}(_[a-z0-9_]+)?", self.stream) is not None,
+                f"--stream {self.stream}: expected {self.cue}, or {self.cue}_ and lower-case letters, digits or "
+                f"underscores, such as {self.cue}_motion: the name tells what the network sees",
+            ),
             (self.backbone in BACKBONES, f"--backbone {self.backbone}: expected {', '.join(BACKBONES)}"),
             (self.precision in PRECISIONS, f"--precision {self.precision}: expected {', '.join(PRECISIONS)}"),
             (self.window >= 2, f"--window {self.window}: expected at least 2 frames"),

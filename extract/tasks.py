@@ -35,7 +35,7 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
         made = embed_video(info.path, settings, backbone, view, watch, beat, ahead)
     part = Part(
         payload["video"],
-        settings.cue,
+        settings.stream,
         {"features": made.features, "t_center": made.t_center},
         attributes(settings, info, made.num_frames),
     )

@@ -47,9 +47,9 @@ class Backbone(nn.Module, ABC):
         return x / (FLOW_BOUND if self.cue == "flow" else 255.0)
 
     @classmethod
-    def shipped_weights(cls, cue: str) -> Path | None:
-        """The weights that come with the package; None if there are none for this network and cue."""
-        path = Path(extract.weights.__file__).parent / f"{cls.name}_{cue}.pt"
+    def shipped_weights(cls, stream: str) -> Path | None:
+        """The weights that come with the package for a stream, by default the cue; None if there are none."""
+        path = Path(extract.weights.__file__).parent / f"{cls.name}_{stream}.pt"
         return path if path.exists() else None
 
     def load(self, path: Path) -> None:

@@ -1,0 +1,220 @@
+"""Train a motion student: an RGB backbone that learns from videos what a motion network says of them, without labels.
+
+    python -m extract.distill --features features/thumos.h5 --videos videos/ --stream flow --out motion.pt
+    python -m extract.rgb     --features features/thumos.h5 --videos videos/ --stream rgb_motion --weights motion.pt
+
+The store holds the motion network's features (extract.motion writes them); the student is trained on the RGB frames of
+the same clips to give the same features. What it then extracts from RGB, the stream rgb_motion, is what the motion
+branch of a detector reads (train.run --method decomposed): flow is needed while training, not to detect. Any videos
+will do, with or without annotations; more of them make a better student.
+
+A tenth of the videos is held out: the log (OUT.log.csv) tells the share of their motion features that the student
+explains (R2). Ctrl-C (75) keeps OUT.training.pt; the same command goes on, bit for bit on the same machine.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+import features
+from extract.backbones import BACKBONES, build_backbone
+from extract.backbones.base import Backbone
+from extract.checkpoints import WeightsError, write_state
+from extract.clip_samples import TaughtVideo, VideoClips
+from extract.plan import choose_device, computes_bfloat16, explain
+from extract.settings import SettingsError
+from extract.student import Student, StudentRecipe
+from extract.student_training import Epoch, Interrupted, Training, train_student
+from features.commit import write_whole
+from features.signals import StopSignal
+from features.store import Store, StoreError
+from flow.video import VideoError, list_videos, probe
+
+INTERRUPTED = 75
+CANNOT_WRITE = 74
+MOTION = ("flow", "gradient")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        return distill(args)
+    except (SettingsError, StoreError, VideoError, WeightsError) as error:
+        return explain(error)
+    except Interrupted:
+        print("interrupted: repeat the command to go on", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        print(f"{error}: nothing is half-written; make room and repeat the command to go on", file=sys.stderr)
+        return CANNOT_WRITE
+
+
+def distill(args: argparse.Namespace) -> int:
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    state, log = Path(f"{args.out}.training.pt"), Path(f"{args.out}.log.csv")
+    if args.out.exists() and not args.overwrite:
+        raise SettingsError(f"{args.out}: exists. --overwrite trains a new one, or name another --out")
+    store = features.open(args.features)
+    stream = args.stream or first_motion(store)
+    videos = taught_videos(store, stream, args.videos)
+    taught = store.attributes(videos[0].name, stream)
+    name = args.backbone or str(taught.get("backbone", ""))
+    if name not in BACKBONES:
+        raise SettingsError(f"--backbone: say which network is to learn; there are {', '.join(sorted(BACKBONES))}")
+    backbone = build_backbone(name, "rgb", args.init).requires_grad_(True)
+    device = choose_device(args.device)
+    recipe = StudentRecipe(args.seed, args.epochs, args.batch, args.learning_rate, patience=args.patience)
+    source, held_out = split(args, videos, store, stream, backbone, taught)
+    training = Training(
+        Student(backbone, source.dim, args.seed), recipe, source, device, uses_bfloat16(args.precision, device)
+    )
+    if state.exists() and not args.overwrite:
+        training.load(state)
+    print(summary(source, held_out, training), file=sys.stderr)
+    with StopSignal() as stop:
+        kept = train_student(training, held_out, state, lambda: stop.asked, lambda _: write_log(log, training.history))
+    record = {
+        "taught_by": str(taught["feature_id"]),
+        "stream": stream,
+        "videos": len(videos),
+        "clips": source.num_clips,
+        "init": str(args.init or "shipped"),
+        "recipe": asdict(recipe),
+        "epochs": [asdict(epoch) for epoch in training.history],
+    }
+    write_state(args.out, kept.state_dict(), json.dumps(record))
+    state.unlink(missing_ok=True)
+    scores = [epoch.r2 for epoch in training.history if epoch.r2 is not None]
+    explains = (
+        f"explains {max(scores):.2f} of the variance of {stream} features of held-out videos (R2), " if scores else ""
+    )
+    print(f"{args.out}: {explains}sha256 {hashlib.sha256(args.out.read_bytes()).hexdigest()}")
+    return 0
+
+
+def first_motion(store: Store) -> str:
+    """The motion stream of a store, flow before gradient."""
+    there = {stream for video in store.videos for stream in store.streams(video)}
+    for stream in MOTION:
+        if stream in there:
+            return stream
+    raise SettingsError(
+        f"{store.path}: holds {', '.join(sorted(there)) or 'nothing'}, and no motion to learn from. "
+        "Make it: python -m extract.motion --cue flow --features ..."
+    )
+
+
+def taught_videos(store: Store, stream: str, paths: list[str]) -> list[TaughtVideo]:
+    """The videos whose features the store holds; those it does not hold are said."""
+    listed = list_videos(paths)
+    having = [name for name in listed if name in store.videos and stream in store.streams(name)]
+    if not having:
+        raise SettingsError(
+            f"{store.path}: holds {stream} of none of these {len(listed)} videos (the first is {next(iter(listed))!r}; "
+            f"the store begins with {next(iter(store.videos), 'nothing')!r}). Give the folder that extract.motion had"
+        )
+    if missing := len(listed) - len(having):
+        print(f"{missing} of {len(listed)} videos have no {stream} in {store.path} and are left out", file=sys.stderr)
+    made = {str(store.attributes(name, stream)["feature_id"]) for name in having}
+    if len(made) > 1:
+        raise SettingsError(f"{store.path}: {stream} was made in {len(made)} ways ({', '.join(sorted(made))})")
+    for name in having:
+        said = store.attributes(name, stream).get("video_sha256")
+        if said and said != probe(listed[name]).sha256:
+            raise VideoError(f"{listed[name]}: is not the file that {stream} of {name!r} was made from")
+    return [TaughtVideo(name, listed[name], store.row(name, stream).num_steps) for name in having]
+
+
+def split(
+    args: argparse.Namespace,
+    videos: list[TaughtVideo],
+    store: Store,
+    stream: str,
+    backbone: Backbone,
+    taught: dict,
+) -> tuple[VideoClips, VideoClips | None]:
+    """Clips to learn from, and those of held-out videos: every n-th, in order of name."""
+    every = round(1 / args.held_out) if args.held_out else 0
+    apart = [video for number, video in enumerate(videos) if every and number % every == every - 1]
+    window, stride = int(taught["window"]), int(taught["stride"])
+
+    def clips(chosen: list[TaughtVideo], share: float) -> VideoClips:
+        room = args.memory_gb * 2**30 * share
+        return VideoClips(chosen, store, stream, backbone.geometry, window, stride, args.seed, room, args.workers)
+
+    learning = [video for video in videos if video not in apart]
+    if not learning:
+        raise SettingsError(f"--held-out {args.held_out}: leaves no video to learn from")
+    return clips(learning, 0.9 if apart else 1.0), clips(apart, 0.1) if apart else None
+
+
+def uses_bfloat16(precision: str, device: str) -> bool:
+    """auto: where the processor computes in it."""
+    native = device != "cpu" or computes_bfloat16()
+    if precision == "bfloat16" and not native:
+        raise SettingsError("--precision bfloat16: this CPU only emulates it. Leave the option away, or say float32")
+    return native if precision == "auto" else precision == "bfloat16"
+
+
+def summary(source: VideoClips, held_out: VideoClips | None, training: Training) -> str:
+    rounds = "decoded once" if source.fits else "decoded anew in every epoch, --memory-gb would have to hold them"
+    apart = f", {held_out.num_clips:,} clips held out" if held_out else ""
+    going_on = f"; going on after step {training.step:,}" if training.step else ""
+    return f"{source.num_clips:,} clips ({source.bytes_needed / 2**30:.1f} GiB of frames, {rounds}){apart}{going_on}"
+
+
+def write_log(path: Path, history: list[Epoch]) -> None:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, ["epoch", "step", "loss", "r2"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(epoch) for epoch in history)
+    write_whole(path, table.getvalue().encode())
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    recipe = StudentRecipe()
+    parser = argparse.ArgumentParser(
+        prog="python -m extract.distill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--features", type=Path, required=True, help="feature store that holds the motion network's features")
+    add("--videos", nargs="+", required=True, metavar="PATH", help="files, folders, globs or .txt lists of paths")
+    add("--out", type=Path, required=True, help="weights to write, for extract.rgb --weights")
+    add("--stream", help="of the store, to learn from (default: flow, else gradient)")
+    add("--backbone", choices=sorted(BACKBONES), help="of the student (default: the motion network's)")
+    add("--init", type=Path, metavar="WEIGHTS", help="to begin with (default: the RGB weights that ship with it)")
+    add("--epochs", type=int, default=recipe.epochs, help="over all clips (default: %(default)s)")
+    add("--batch", type=int, default=recipe.batch, help="clips a step (default: %(default)s)")
+    add("--learning-rate", type=float, default=recipe.learning_rate, help="at its peak (default: %(default)s)")
+    add(
+        "--patience", type=int, default=recipe.patience, help="epochs without a better R2 before the end; 0: never ends"
+    )
+    add("--held-out", type=float, default=0.1, help="share of the videos to measure R2 on (default: %(default)s)")
+    add("--memory-gb", type=float, default=2.0, help="of decoded frames held at a time (default: %(default)s)")
+    add("--workers", type=int, default=1, help="threads that decode (default: %(default)s)")
+    add(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: bfloat16 where it is native"
+    )
+    add("--threads", type=int, default=0, help="of the CPU that train; 0: as PyTorch chooses. 1 for a small network")
+    add("--device", default="auto", help="auto, cpu or cuda")
+    add("--seed", type=int, default=0)
+    add("--overwrite", action="store_true", help="train anew, whatever is there")
+    args = parser.parse_args(argv)
+    for name, least in (("epochs", 1), ("batch", 2), ("workers", 1), ("threads", 0), ("seed", 0), ("patience", 0)):
+        if (value := getattr(args, name)) < least:
+            parser.error(f"--{name} {value}: expected {least} or more")
+    if not 0 <= args.held_out < 1:
+        parser.error(f"--held-out {args.held_out}: expected a share from 0 to below 1")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())
