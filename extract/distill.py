@@ -90,7 +90,7 @@ def distill(args: argparse.Namespace) -> int:
         "recipe": asdict(recipe),
         "epochs": [asdict(epoch) for epoch in training.history],
     }
-    write_state(args.out, kept.state_dict(), json.dumps(record))
+    write_state(args.out, kept.state_dict(), json.dumps(record), args.half)
     state.unlink(missing_ok=True)
     scores = [epoch.r2 for epoch in training.history if epoch.r2 is not None]
     explains = (
@@ -206,6 +206,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--threads", type=int, default=0, help="of the CPU that train; 0: as PyTorch chooses. 1 for a small network")
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--seed", type=int, default=0)
+    add(
+        "--half",
+        action="store_true",
+        help="write the weights in 16 bits: half the size, features alike to three digits",
+    )
     add("--overwrite", action="store_true", help="train anew, whatever is there")
     args = parser.parse_args(argv)
     for name, least in (("epochs", 1), ("batch", 2), ("workers", 1), ("threads", 0), ("seed", 0), ("patience", 0)):

@@ -6,6 +6,7 @@ writes demo/videos/*.mp4 (64x64 pixels, 15 frames a second) and demo/annotations
 Presets:
     demo   40 Training and 20 Test videos of 16 to 22 s
     study  140 Training, 40 Validation, 60 Test and 60 TestShifted videos of 20 to 28 s
+    pretraining  160 videos whose motions are none of these actions, to teach a motion student on (extract.distill)
     tiny   4 Training and 2 Test videos of 8 to 10 s, to try a command on
 The colours of scene and prop follow the class with a chance of .6 (--bias); in TestShifted they say nothing.
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from extract.world.film import write
 from extract.world.photographs import WorldError, photographs
 from extract.world.scene import render
-from extract.world.untrimmed import CLASSES, FPS
+from extract.world.untrimmed import FPS
 from extract.world.worlds import World
 from features.commit import write_whole
 
@@ -60,7 +60,7 @@ def annotations(world: World) -> dict[str, object]:
             "fps": FPS,
             "annotations": [
                 {
-                    "label": CLASSES[instance.label].name,
+                    "label": world.repertoire.classes[instance.label].name,
                     "label_id": instance.label,
                     "segment": [_seconds(instance.start), _seconds(instance.stop)],
                 }

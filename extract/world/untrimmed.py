@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.world.looks import Look
-from extract.world.motions import SIZE, TURN, Track, X, Y, perform, wander
+from extract.world.motions import OTHER_MOTIONS, SIZE, TURN, Track, X, Y, perform, wander
 from extract.world.scene import SIDE, Scene, Thing, flicker, hand_held
 
 FPS = 15
@@ -41,6 +41,25 @@ SCENE_HUES = tuple(
     8.0 + 36.0 * family for family in range(10)
 )  # degrees; family c belongs to class c, the last two to none
 PROP_HUES = tuple(20.0 + 44.0 * label for label in range(len(CLASSES)))  # degrees
+
+
+@dataclass(frozen=True)
+class Repertoire:
+    """The classes that videos show, and the hues by which scenes and props may tell them apart."""
+
+    classes: tuple[ActionClass, ...] = CLASSES
+    scene_hues: tuple[float, ...] = SCENE_HUES  # at least as many as there are classes, or they are shared in turn
+    prop_hues: tuple[float, ...] = PROP_HUES  # one of each class
+
+    def scene_hue(self, family: int) -> float:
+        return self.scene_hues[family % len(self.scene_hues)]
+
+
+ACTIONS = Repertoire()
+PRETRAINING = Repertoire(  # the motions of the trimmed clips: none of them is an action
+    tuple(ActionClass(motion, motion) for motion in OTHER_MOTIONS),
+    prop_hues=tuple(20.0 + 30.0 * label for label in range(len(OTHER_MOTIONS))),
+)
 
 
 @dataclass(frozen=True)
@@ -95,23 +114,25 @@ class Story:
     prop_label: int | None  # the class whose hue the prop wears, None for a hue of no class
 
 
-def stage(rng: np.random.Generator, label: int, staging: Staging) -> Story:
-    """Draws a video whose main object belongs to class `label`. Cheap: nothing is rendered."""
+def stage(rng: np.random.Generator, label: int, staging: Staging, repertoire: Repertoire = ACTIONS) -> Story:
+    """Draws a video whose main object belongs to class `label` of the repertoire. Cheap: nothing is rendered."""
     num_frames = int(rng.uniform(*staging.duration_s) * FPS)
-    family = label if rng.random() < staging.bias else int(rng.integers(len(SCENE_HUES)))
-    instances = _schedule(rng, label, num_frames, staging)
+    family = label if rng.random() < staging.bias else int(rng.integers(len(repertoire.scene_hues)))
+    classes = repertoire.classes
+    instances = _schedule(rng, label, num_frames, staging, classes)
     prop_label = label if rng.random() < staging.bias else None
     main = Thing(
-        look=_look(rng, rng.uniform(*CLASSES[label].hues)),
+        look=_look(rng, rng.uniform(*classes[label].hues)),
         canvas=40,
         scale=rng.uniform(0.6, 0.95),
-        track=_main_track(rng, instances, num_frames, staging),
+        track=_main_track(rng, instances, num_frames, staging, classes),
         visible=np.ones(num_frames, bool),
     )
-    prop = _prop(rng, prop_label, instances, num_frames, staging)
-    others = [_passer_by(rng, num_frames, staging) for _ in range(rng.integers(staging.passers_by + 1))]
+    hue = None if prop_label is None else repertoire.prop_hues[prop_label]
+    prop = _prop(rng, hue, instances, num_frames, staging)
+    others = [_passer_by(rng, num_frames, staging, classes) for _ in range(rng.integers(staging.passers_by + 1))]
     scene = Scene(
-        background=_look(rng, SCENE_HUES[family]),
+        background=_look(rng, repertoire.scene_hue(family)),
         camera=hand_held(rng, num_frames, pan=staging.pan, shake=staging.shake, sigma=staging.pan_sigma),
         light=flicker(rng, num_frames),
         things=(prop, *others, main),
@@ -132,10 +153,12 @@ def _rest(num_frames: int, right: float | NDArray[np.float64], down: float | NDA
     return track
 
 
-def _schedule(rng: np.random.Generator, label: int, num_frames: int, staging: Staging) -> list[Instance]:
+def _schedule(
+    rng: np.random.Generator, label: int, num_frames: int, staging: Staging, classes: tuple[ActionClass, ...]
+) -> list[Instance]:
     """Actions one after the other, gaps between them, until the video is over."""
     # One object has one colour: it can perform its own class and those that any colour may perform.
-    possible = [other for other, kind in enumerate(CLASSES) if kind.hues in (CLASSES[label].hues, (0.0, 360.0))]
+    possible = [other for other, kind in enumerate(classes) if kind.hues in (classes[label].hues, (0.0, 360.0))]
     instances: list[Instance] = []
     start = int(rng.uniform(0.5, 3.0) * FPS)
     while True:
@@ -147,11 +170,17 @@ def _schedule(rng: np.random.Generator, label: int, num_frames: int, staging: St
         start += length + int(rng.uniform(*staging.gap_s) * FPS)
 
 
-def _main_track(rng: np.random.Generator, instances: list[Instance], num_frames: int, staging: Staging) -> Track:
+def _main_track(
+    rng: np.random.Generator,
+    instances: list[Instance],
+    num_frames: int,
+    staging: Staging,
+    classes: tuple[ActionClass, ...],
+) -> Track:
     right, down = SIDE / 2 + rng.uniform(-8, 8, 2)
     track = _rest(num_frames, right + wander(rng, num_frames, 20, 3), down + wander(rng, num_frames, 20, 3))
     for instance, following in zip(instances, [*instances[1:], None], strict=True):
-        act(rng, track, instance.start, instance.stop, CLASSES[instance.label].motion)
+        act(rng, track, instance.start, instance.stop, classes[instance.label].motion)
         gap = (following.start if following else num_frames) - instance.stop
         if gap >= FPS and rng.random() < staging.stray:
             _stray(rng, track[instance.stop : instance.stop + gap])
@@ -185,7 +214,7 @@ def _stray(rng: np.random.Generator, gap: Track) -> None:
 
 
 def _prop(
-    rng: np.random.Generator, label: int | None, instances: list[Instance], num_frames: int, staging: Staging
+    rng: np.random.Generator, hue: float | None, instances: list[Instance], num_frames: int, staging: Staging
 ) -> Thing:
     """A thing in a corner: it lies there around actions, and for a while without reason."""
     visible = np.zeros(num_frames, bool)
@@ -196,16 +225,17 @@ def _prop(
     if rng.random() < 0.5:
         start = rng.integers(num_frames - 30)
         visible[start : start + rng.integers(20, 60)] = True
-    hue = rng.uniform(0, 360) if label is None else PROP_HUES[label]
+    if hue is None:
+        hue = rng.uniform(0, 360)
     track = _rest(num_frames, *rng.choice([10.0, SIDE - 10.0], 2))
     return Thing(_look(rng, hue), canvas=26, scale=0.8, track=track, visible=visible)
 
 
-def _passer_by(rng: np.random.Generator, num_frames: int, staging: Staging) -> Thing:
+def _passer_by(rng: np.random.Generator, num_frames: int, staging: Staging, classes: tuple[ActionClass, ...]) -> Thing:
     right = SIDE / 2 + wander(rng, num_frames, rng.uniform(15, 40), 22)
     track = _rest(num_frames, right, rng.choice([12.0, SIDE - 12.0]) + wander(rng, num_frames, 25, 4))
     if rng.random() < staging.bystander:
         length = int(rng.uniform(1, 3) * FPS)
         start = int(rng.integers(num_frames - length))
-        act(rng, track, start, start + length, str(rng.choice([kind.motion for kind in CLASSES])))
+        act(rng, track, start, start + length, str(rng.choice([kind.motion for kind in classes])))
     return Thing(_look(rng, rng.uniform(0, 360)), 30, rng.uniform(0.4, 0.7), track, np.ones(num_frames, bool))

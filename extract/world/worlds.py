@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from extract.world.photographs import WorldError
-from extract.world.untrimmed import CLASSES, Staging, Story, stage
+from extract.world.untrimmed import ACTIONS, PRETRAINING, Repertoire, Staging, Story, stage
 
 VERSION = 2  # of the code that stages and renders: raised whenever the same settings come to give other frames
 
@@ -31,6 +31,7 @@ class World:
     subsets: tuple[Subset, ...]
     seed: int = 0
     staging: Staging = field(default_factory=Staging)
+    repertoire: Repertoire = ACTIONS
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -62,9 +63,9 @@ class World:
     def story(self, video: str) -> Story:
         """Stages one video, whatever happens to the others. Main classes take turns, so that none is rare."""
         subset = self.videos()[video]
-        index = int(video.rsplit("_", 1)[1])
+        index, classes = int(video.rsplit("_", 1)[1]), self.repertoire.classes
         rng = np.random.default_rng([self.seed, *subset.name.encode(), index])
-        return stage(rng, index % len(CLASSES), replace(self.staging, bias=subset.bias))
+        return stage(rng, index % len(classes), replace(self.staging, bias=subset.bias), self.repertoire)
 
     def with_seed(self, seed: int) -> "World":
         return replace(self, seed=seed)
@@ -92,4 +93,6 @@ PRESETS: Mapping[str, World] = {
             Subset("TestShifted", 60, 0.0),
         ),
     ),
+    # What the shipped motion student was taught on: no motion of theirs is an action of the other worlds.
+    "pretraining": World("pretraining", (Subset("Training", 160, 0.6),), repertoire=PRETRAINING),
 }
