@@ -56,19 +56,20 @@ NOTES = 3  # about frame rates, told one by one
 def detect_actions(
     video: Path | str,
     detector: "Detector | Path | str",
-    weights: Path | str | None = None,
+    weights: Path | str | Sequence[Path | str] | None = None,
     min_score: float = 0.0,
     device: str = "auto",
     fps: float | None = None,
 ) -> list[Action]:
-    """The actions of one video file, best first. weights: of the backbone, if it does not ship with any.
+    """The actions of one video file, best first. weights: files of the backbones that do not ship with the package.
 
     fps: frames at this rate, and the rate of a folder of pictures; None: as they come.
     Raises VideoError, DetectorError, SettingsError or WeightsError, each saying what to do; warns where the frame rate
     is not that of training.
     """
     detector = detector if isinstance(detector, Detector) else Detector.load(detector, choose_device(device))
-    embedder = make_embedder(detector, None if weights is None else Path(weights), fps=fps)
+    files = [weights] if isinstance(weights, str | Path) else list(weights or [])
+    embedder = make_embedder(detector, [Path(file) for file in files], fps=fps)
     actions, record = detect_file(Path(video), detector, embedder)
     if record["note"]:
         warnings.warn(record["note"], stacklevel=2)
@@ -77,33 +78,26 @@ def detect_actions(
 
 def make_embedder(
     detector: Detector,
-    weights: Path | None,
+    weights: Sequence[Path] = (),
     batch: int = 0,
     fps: float | None = None,
     min_decoded: float = MIN_DECODED,
 ) -> Embedder:
-    """The backbone that a detector was trained behind; DetectorError where another one would answer."""
-    if detector.cues != ("rgb",):
+    """The backbones that a detector was trained behind; DetectorError where others would answer."""
+    if not all(cue == "rgb" or cue.startswith("rgb_") for cue in detector.cues):
         raise DetectorError(
             f"this detector reads {' and '.join(detector.cues)}; detect.video detects from RGB alone. Extract the "
             "features with extract.rgb and extract.motion and use detect.run"
         )
     config = detector.config
-    feature_id = config.feature_ids.get("rgb")
-    if feature_id is None:
+    feature_ids = {cue: config.feature_ids.get(cue) or "" for cue in detector.cues}
+    if not all(feature_ids.values()):
         raise DetectorError("this detector does not say which features it was trained on: use detect.run")
     device = str(next(detector.parameters()).device)
     try:
-        embedder = Embedder(feature_id, config.window, config.stride, weights, device, batch, fps, min_decoded)
+        return Embedder(feature_ids, config.window, config.stride, weights, device, batch, fps, min_decoded)
     except SettingsError as error:
         raise DetectorError(f"this detector was trained on features that no video gives here: {error}") from None
-    if embedder.feature_id != feature_id:
-        raise DetectorError(
-            f"this detector was trained on features {feature_id}; with "
-            f"{weights or 'no --weights'} they would be {embedder.feature_id}. Give the very file of weights "
-            "that extract.rgb was given for training with --weights"
-        )
-    return embedder
 
 
 def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[list[Action], dict[str, Any]]:
@@ -117,7 +111,7 @@ def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[li
         made = embedder(video, watch, lambda frames: bar.update(frames - bar.n))
     with watch("detector"):
         grid = ClipGrid(made.t_center, config.stride / info.fps)
-        found = detect(detector, {"rgb": made.features}, grid, info.duration_s)
+        found = detect(detector, made.features, grid, info.duration_s)
     names = [config.classes[label] for label in found.labels]
     rows = zip(found.segments.tolist(), names, found.scores.tolist(), strict=True)
     actions = [Action(start, end, label, score) for (start, end), label, score in rows]
@@ -133,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             lists = [Path(given) for given in args.videos if Path(given).is_file()]
             refuse_overwriting(
                 outputs(args, videos),
-                [*videos.values(), args.detector, *([args.weights] if args.weights else []), *lists],
+                [*videos.values(), args.detector, *args.weights, *lists],
                 "Give --out a folder of its own; nothing was begun",
             )
             detector = Detector.load(args.detector, choose_device(args.device))
@@ -156,7 +150,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="files, folders, globs or .txt lists of paths")
     parser.add_argument("--detector", type=Path, required=True, help="detector.pt of a training run")
-    parser.add_argument("--weights", type=Path, help="of the backbone, as extract.rgb was given them for training")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="of a backbone, as extract.rgb was given it for training; repeat it for a second one, in any order",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--fps", type=float, metavar="N", help="frames at this rate (default: as they come)")
     parser.add_argument(

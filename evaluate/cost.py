@@ -1,14 +1,15 @@
-"""Tabulate what detection costs: seconds of compute per minute of video, two-stream against RGB-only.
+"""Tabulate what detection costs: seconds of compute per minute of video, two-stream and distilled against RGB-only.
 
     python -m evaluate.cost features/demo.reports flow/demo.reports runs/rgb/detections.report.json
 
 Reads the reports that the commands leave beside what they make (files, or folders that hold them), and compares on the
-videos that all stages share. Where the two have detectors of their own, a detector report counts for one side:
+videos that all stages share. Where methods have detectors of their own, a detector report counts for one of them:
 
     python -m evaluate.cost features/demo.reports flow/demo.reports \\
-        rgb-only=runs/decomposed/detections.report.json two-stream=runs/two_stream/detections.report.json
+        rgb-only=runs/rgb/detections.report.json distilled=runs/decomposed/detections.report.json \\
+        two-stream=runs/two_stream/detections.report.json
 
-A detector report in a folder that is called rgb-only or two-stream needs no such word.
+A detector report in a folder that is called rgb-only, decomposed or two-stream needs no such word.
 """
 
 import argparse

@@ -4,6 +4,7 @@ A report (schema flowless/report/1) holds, for each video, its duration and the 
 stages, over the videos for which all of them were measured, so that every method is judged on the same minutes:
 
     RGB-only               decode + rgb_network + detector
+    distilled (RGB)        decode + rgb_network + rgb_motion_network + detector
     two-stream (flow)      decode + flow + rgb_network + flow_network + detector
     two-stream (gradient)  decode + gradient + rgb_network + gradient_network + detector
 
@@ -22,8 +23,10 @@ from evaluate.reading import bytes_of, is_number, json_of, shown
 
 SCHEMA = "flowless/report/1"
 RGB_ONLY = "RGB-only"
+DISTILLED = "distilled (RGB)"  # a motion student (extract.distill) sees the same frames
 METHODS = {
     RGB_ONLY: ("decode", "rgb_network", "detector"),
+    DISTILLED: ("decode", "rgb_network", "rgb_motion_network", "detector"),
     "two-stream (flow)": ("decode", "flow", "rgb_network", "flow_network", "detector"),
     "two-stream (gradient)": ("decode", "gradient", "rgb_network", "gradient_network", "detector"),
 }
@@ -32,11 +35,17 @@ MADE_BY = {  # stage -> commands that measure it; where several reports have it,
     "flow": ("flow.tvl1", "extract.motion"),
     "gradient": ("flow.gradient", "extract.motion"),
     "rgb_network": ("extract.rgb", "detect.video"),
+    "rgb_motion_network": ("extract.rgb.rgb_motion", "detect.video"),
     "flow_network": ("extract.motion",),
     "gradient_network": ("extract.motion",),
     "detector": ("detect.run", "detect.video"),
 }
-PREFIXES = {"rgb-only": (RGB_ONLY,), "two-stream": tuple(name for name in METHODS if name != RGB_ONLY)}
+PREFIXES = {
+    "rgb-only": (RGB_ONLY,),
+    "distilled": (DISTILLED,),
+    "decomposed": (DISTILLED,),
+    "two-stream": tuple(name for name in METHODS if name.startswith("two-stream")),
+}
 
 
 class CostError(Exception):
@@ -87,13 +96,14 @@ class Cost:
 def read_reports(texts: Sequence[str]) -> list[Report]:
     """Read report files, and all reports of folders, whose other JSON files are passed over.
 
-    "rgb-only=PATH" and "two-stream=PATH" count a report for one side; so do detector reports in folders of these names.
+    "rgb-only=PATH", "distilled=PATH" and "two-stream=PATH" count a report for one method; so do detector reports in
+    folders of these names.
     """
     reports = []
     for text in texts:
         prefix, _, name = text.rpartition("=")
         if prefix and prefix not in PREFIXES:
-            raise CostError(f"{text}: expected REPORT.json, rgb-only=REPORT.json or two-stream=REPORT.json")
+            raise CostError(f"{text}: expected REPORT.json, or {', '.join(f'{one}=REPORT.json' for one in PREFIXES)}")
         path = Path(name)
         files = [file for file in sorted(path.glob("*.json")) if _is_report(file)] if path.is_dir() else [path]
         if not files:
@@ -103,7 +113,7 @@ def read_reports(texts: Sequence[str]) -> list[Report]:
 
 
 def read_report(path: Path, side: str = "") -> Report:
-    """Read one report file. side: "rgb-only", "two-stream" or, for both, nothing."""
+    """Read one report file. side: a key of PREFIXES or, for all methods, nothing."""
     content = json_of(path, CostError)
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
@@ -201,7 +211,8 @@ def _measured(reports: Sequence[Report], method: str) -> dict[str, list[Report]]
             if method in report.methods and any(stage in record["seconds"] for record in report.videos.values())
         ]
         for maker in MADE_BY[stage]:
-            if preferred := [report for report in having if report.command.startswith(maker)]:
+            exactly = [report for report in having if report.command == maker]
+            if preferred := exactly or [report for report in having if report.command.startswith(f"{maker}.")]:
                 having = preferred
                 break
         found[stage] = having
@@ -227,7 +238,9 @@ def _common_videos(measured: Mapping[str, Mapping[str, list[Report]]], methods: 
 
 def _what_is_missing(reports: Sequence[Report], missing: Mapping[str, list[str]]) -> str:
     """The sentence for the method that lacks least, RGB-only before all."""
-    name = min((name for name in METHODS if missing[name]), key=lambda n: (n != RGB_ONLY, len(missing[n])))
+    name = min(
+        (name for name in METHODS if missing[name]), key=lambda n: (n != RGB_ONLY, n == DISTILLED, len(missing[n]))
+    )
     remedies = ", ".join(f"{stage} (measured by {' or '.join(MADE_BY[stage])})" for stage in missing[name])
     found = sorted({stage for r in reports for record in r.videos.values() for stage in record["seconds"]})
     return (

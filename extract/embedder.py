@@ -1,50 +1,82 @@
 """RGB features of new videos, made as those that a detector was trained on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from extract.backbones import PRECISIONS, build_backbone, weights_sha256
-from extract.embedding import Embedding, embed_video, show_rgb
+from extract.backbones import BACKBONES, PRECISIONS, build_backbone, file_sha256, weights_sha256
+from extract.embedding import Embeddings, Network, embed_streams, show_rgb
 from extract.settings import Settings, SettingsError
 from features.stopwatch import Stopwatch
 
 
 class Embedder:
-    """A backbone set up by the id of features; called on a video, it gives that video's features.
+    """The backbones behind a detector's streams; called on a video, it gives the video's features of each stream.
 
-    `feature_id` says what it makes: the same as asked for if weights, window and stride are those of training.
+    A stream such as rgb or rgb_motion is known by the id of its features, which stands for backbone, weights, window
+    and stride. Which file of weights belongs to which stream is found out by that id.
     """
 
     def __init__(
         self,
-        feature_id: str,
+        feature_ids: Mapping[str, str],
         window: int,
         stride: int,
-        weights: Path | None = None,
+        weights: Sequence[Path] = (),
         device: str = "cpu",
         batch: int = Settings.batch,
         fps: float | None = None,
         min_decoded: float = Settings.min_decoded,
     ) -> None:
-        backbone = Settings.backbone_of(feature_id)
-        if backbone is None:
+        """feature_ids: stream -> id, as a detector tells them. weights: files, beside those that ship with the package.
+
+        SettingsError where a stream's features cannot be made again from a video.
+        """
+        choice = {"window": window, "stride": stride, "device": device, "batch": batch}
+        choice |= {"fps": fps, "min_decoded": min_decoded}
+        found = [_settings(stream, wanted, weights, choice) for stream, wanted in feature_ids.items()]
+        self.networks = [Network(made, _network(made)) for made in found]
+        geometries = {network.backbone.geometry for network in self.networks}
+        if len(geometries) > 1:
             raise SettingsError(
-                f"features {feature_id!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
-                "here. Extract them as they were made before and use detect.run"
+                f"{' and '.join(feature_ids)} see pictures of different sizes, which one decoding does not give: "
+                "extract each with extract.rgb and use detect.run"
             )
-        choice = {"device": device, "batch": batch, "fps": fps, "min_decoded": min_decoded}
-        plain = Settings("rgb", backbone=backbone, weights=weights, window=window, stride=stride, **choice)  # type: ignore[arg-type]
-        network = build_backbone(backbone, "rgb", weights)
-        plain = replace(plain, weights_sha256=weights_sha256(network, weights))
-        choices = [replace(plain, precision=precision) for precision in PRECISIONS]
-        self.settings = next((choice for choice in choices if choice.feature_id == feature_id), plain)
-        self.backbone = build_backbone(backbone, "rgb", weights, device, self.settings.precision, quiet=True)
 
     @property
-    def feature_id(self) -> str:
-        return self.settings.feature_id
+    def settings(self) -> Settings:
+        """Of the first stream; in what concerns reading the video all are alike."""
+        return self.networks[0].settings
 
-    def __call__(self, path: Path, watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None) -> Embedding:
+    def __call__(self, path: Path, watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None) -> Embeddings:
         """The features of a video; VideoError if it cannot be read to its end, or is too short."""
-        return embed_video(path, self.settings, self.backbone, show_rgb(self.backbone.geometry), watch, beat)
+        view = show_rgb(self.networks[0].backbone.geometry)
+        return embed_streams(path, self.networks, view, watch, beat)
+
+
+def _settings(stream: str, wanted: str, weights: Sequence[Path], choice: Mapping[str, Any]) -> Settings:
+    """The settings that make the features `wanted` with one of the files of weights, or with those that ship."""
+    backbone = Settings.backbone_of(wanted)
+    if backbone is None:
+        raise SettingsError(
+            f"features {wanted!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
+            "here. Extract them as they were made before and use detect.run"
+        )
+    shipped = [path for name in (stream, "rgb") if (path := BACKBONES[backbone].shipped_weights(name)) is not None]
+    tried = []
+    for path in dict.fromkeys([*weights, *shipped, None]):
+        sha256 = file_sha256(path) if path else weights_sha256(build_backbone(backbone, "rgb", quiet=True), None)
+        plain = Settings("rgb", stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
+        for made in (replace(plain, precision=precision) for precision in PRECISIONS):
+            if made.feature_id == wanted:
+                return made
+        tried.append(f"{path or 'random weights'} would give {plain.feature_id}")
+    raise SettingsError(
+        f"its stream {stream} was made of features {wanted}; {'; '.join(tried)}. Give the very file of weights that "
+        "extract.rgb was given for training with --weights"
+    )
+
+
+def _network(settings: Settings) -> Any:
+    return build_backbone(settings.backbone, "rgb", settings.weights, settings.device, settings.precision, quiet=True)

@@ -1,6 +1,6 @@
-"""One video in, the features of one cue out: frames stream through clips and the backbone."""
+"""One video in, features out: frames stream through clips and one network, or several that see the same frames."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +14,25 @@ from flow.geometry import Geometry
 from flow.video import Frame, VideoError, read_frames
 
 
+class Network(NamedTuple):
+    """A backbone with the settings that it runs under."""
+
+    settings: Settings
+    backbone: Backbone
+
+
 class Embedding(NamedTuple):
     """The features of a video as a store keeps them."""
 
     features: np.ndarray  # (T, D) float16
+    t_center: np.ndarray  # (T,) seconds
+    num_frames: int
+
+
+class Embeddings(NamedTuple):
+    """The same of several networks, by stream."""
+
+    features: dict[str, np.ndarray]  # (T, D) float16 each
     t_center: np.ndarray  # (T,) seconds
     num_frames: int
 
@@ -37,12 +52,33 @@ def embed_video(
     ahead: Callable[[Iterable[Frame]], Iterable[Frame]] = iter,
 ) -> Embedding:
     """All features of a video. beat(frames_done) is called with every frame; `ahead` sees frames before the view."""
+    made = embed_streams(path, [Network(settings, backbone)], view, watch, beat, ahead)
+    return Embedding(made.features[settings.stream], made.t_center, made.num_frames)
+
+
+def embed_streams(
+    path: Path,
+    networks: Sequence[Network],
+    view: View,
+    watch: Stopwatch,
+    beat: Callable[[int], None] = lambda frames: None,
+    ahead: Callable[[Iterable[Frame]], Iterable[Frame]] = iter,
+) -> Embeddings:
+    """All features of a video by every network, decoded once.
+
+    Clips, geometry and decoding are those of the first network's settings; the others must have the same.
+    """
+    settings, backbone = networks[0]
     frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
-    features, times = [], []
+    features: dict[str, list[np.ndarray]] = {network.settings.stream: [] for network in networks}
+    times = []
     size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
     for batch in batches(cut(ahead(frames), view, settings.window, settings.stride), size):
-        with watch(f"{settings.stream}_network"):
-            features.append(backbone.embed(np.stack([clip.steps for clip in batch])))
+        clips = np.stack([clip.steps for clip in batch])
+        for network in networks:
+            stream = network.settings.stream
+            with watch(f"{stream}_network"):
+                features[stream].append(network.backbone.embed(clips))
         times += [clip.t_center for clip in batch]
     if not times:
         raise VideoError(
@@ -50,7 +86,8 @@ def embed_video(
             f"{settings.window + 1}. Leave this video out, or choose a smaller --window"
         )
     with np.errstate(over="ignore"):  # the store refuses what float16 cannot hold, with a word on where it comes from
-        return Embedding(np.concatenate(features).astype(np.float16), np.array(times), frames.count)
+        made = {stream: np.concatenate(each).astype(np.float16) for stream, each in features.items()}
+    return Embeddings(made, np.array(times), frames.count)
 
 
 class ResizedFrames:

@@ -9,6 +9,7 @@ import torch
 from extract.backbones.base import Backbone
 from extract.backbones.i3d import I3D
 from extract.backbones.nano import Nano
+from extract.checkpoints import WeightsError
 
 BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in (I3D, Nano)}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -44,9 +45,19 @@ def weights_sha256(backbone: Backbone, weights: Path | None) -> str:
     """What identifies the weights in use: the hash of their file, or of the tensors where there is none."""
     weights = weights or backbone.shipped_weights(backbone.cue)
     if weights is not None:
-        return hashlib.sha256(weights.read_bytes()).hexdigest()
+        return file_sha256(weights)
     digest = hashlib.sha256()
     for name, tensor in sorted(backbone.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.float().cpu().numpy().tobytes())
     return f"random-{digest.hexdigest()}"
+
+
+def file_sha256(weights: Path) -> str:
+    """The hash of a file of weights; WeightsError if it cannot be read."""
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"{weights}: {error.strerror or error}. Give the path of a checkpoint with --weights"
+        ) from None

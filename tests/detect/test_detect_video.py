@@ -18,7 +18,13 @@ from detect.heads.base import Candidates
 from detect.inference import detect_video
 from detect.video import Action, detect_actions, write_shown
 from evaluate.detections import read_detections
+from extract import rgb
+from extract.backbones import build_backbone
 from extract.burn import burn_labels
+from extract.checkpoints import write_state
+from extract.embedder import Embedder
+from extract.settings import SettingsError
+from features.stopwatch import Stopwatch
 from flow.video import VideoError, probe, read_frames
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,9 +97,9 @@ def changed(detector_file: Path, **changes: object) -> Detector:
 def test_a_detector_of_other_features_is_refused(store: Path, detector_file: Path) -> None:
     path = store.parent / "videos" / "a.mp4"
     other = changed(detector_file, feature_ids={"rgb": "nano-rgb-0123456789abcdef"})
-    with pytest.raises(DetectorError, match=r"trained on features nano-rgb-0123456789abcdef; with no --weights they"):
+    with pytest.raises(DetectorError, match=r"made of features nano-rgb-0123456789abcdef; .*nano_rgb\.pt would"):
         detect_actions(path, other)
-    with pytest.raises(DetectorError, match=r"trained on features nano-rgb-\w+; with no --weights they would be nano"):
+    with pytest.raises(DetectorError, match=r"made of features nano-rgb-\w+; .*nano_rgb\.pt would give nano-rgb"):
         detect_actions(path, changed(detector_file, stride=8))
     with pytest.raises(DetectorError, match="does not say which features"):
         detect_actions(path, changed(detector_file, feature_ids={}))
@@ -104,6 +110,27 @@ def test_a_detector_of_other_features_is_refused(store: Path, detector_file: Pat
 def test_a_detector_that_watches_motion_is_refused(store: Path, detector_file: Path) -> None:
     with pytest.raises(DetectorError, match=r"reads rgb and flow; detect\.video detects from RGB alone"):
         detect_actions(store.parent / "videos" / "a.mp4", changed(detector_file, branches=("rgb", "flow")))
+
+
+def test_two_networks_see_the_frames_of_one_decoding(store: Path, tmp_path: Path) -> None:
+    """A detector of rgb and rgb_motion gives the same from a video as from the store; no file need be told apart."""
+    videos, motion = store.parent / "videos", tmp_path / "motion.pt"
+    student = build_backbone("nano", "rgb")
+    with torch.no_grad():
+        next(student.parameters()).mul_(1.5)
+    write_state(motion, student.state_dict(), "{}")
+    two = tmp_path / "two.h5"
+    for stream in ([], ["--stream", "rgb_motion", "--weights", str(motion)]):
+        assert rgb.main(["--videos", str(videos), "--features", str(two), "--backbone", "nano", *stream]) == 0
+    opened = features.open(two)
+    ids = {stream: opened.feature_id(stream) for stream in ("rgb", "rgb_motion")}
+    assert ids["rgb"] != ids["rgb_motion"]
+    embedder = Embedder(ids, 16, 4, [motion])
+    made = embedder(videos / "a.mp4", Stopwatch())
+    for stream in ids:
+        np.testing.assert_array_equal(made.features[stream], opened.read("a", stream))
+    with pytest.raises(SettingsError, match=r"its stream rgb_motion was made of features .*Give the very file"):
+        Embedder(ids, 16, 4)
 
 
 def test_the_command_says_it_in_one_line(

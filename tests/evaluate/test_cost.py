@@ -56,6 +56,14 @@ def test_two_stream_and_rgb_only_add_up_their_own_stages(reports: dict[str, str]
     assert cost.notes == ()
 
 
+def test_a_motion_student_adds_one_rgb_network_and_no_flow(reports: dict[str, str], tmp_path: Path):
+    student = write(tmp_path, "extract.rgb.rgb_motion", {"decode": 9.0, "rgb_motion_network": 3.5})
+    cost = compare(*reports.values(), student)
+    assert cost.methods["distilled (RGB)"].seconds_per_minute == pytest.approx(2 + 3 + 3.5 + 1)  # decoded once
+    assert cost.methods["RGB-only"].seconds_per_minute == pytest.approx(2 + 3 + 1)
+    assert cost.notes == ()
+
+
 def test_decoding_counts_once_and_as_the_rgb_network_measured_it(reports: dict[str, str]):
     backwards = compare(*reversed(reports.values()))
     for method in backwards.methods.values():
@@ -162,7 +170,7 @@ def test_files_that_are_no_reports_are_refused_by_name(tmp_path: Path, reports: 
         (str(broken), "not valid JSON"),
         (str(tmp_path / "none.json"), "no such file"),
         (timeless, "video 'a': expected 'duration_s' above 0"),
-        (f"rgb={reports['detect.run']}", "rgb-only=REPORT.json or two-stream=REPORT.json"),
+        (f"rgb={reports['detect.run']}", "rgb-only=REPORT.json, distilled=REPORT.json"),
     ):
         with pytest.raises(CostError) as error:
             read_reports([path])
