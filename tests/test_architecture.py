@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("features", "flow", "extract", "evaluate", "detect", "train")
+ROOMS = ("features", "flow", "extract", "evaluate", "detect", "train", "flowless")
 MAY_IMPORT = {
     "features": set(),
     "evaluate": set(),
@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "extract": {"features", "flow", "evaluate"},
     "detect": {"features", "evaluate"},
     "train": {"features", "evaluate", "detect"},
+    "flowless": {"features", "flow", "extract", "evaluate", "detect", "train"},
 }
 PIXEL_LIBRARIES = {"cv2", "av", "decord", "skimage", "imageio", "PIL"}
 ROOMS_WITHOUT_PIXELS = ("features", "detect", "train", "evaluate")

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = re.compile(
-    r"(?:python3?|\$\(PY\)|\$PY) -m ((?:flow|extract|features|detect|train|evaluate)\.[\w.]+)([^\n|&;`]*)"
+    r"(?:python3?|\$\(PY\)|\$PY) -m ((?:flow|extract|features|detect|train|evaluate|flowless)\.[\w.]+)([^\n|&;`]*)"
 )
 
 

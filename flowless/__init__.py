@@ -1,0 +1,1 @@
+"""Commands that see every package: nothing imports this one."""

@@ -1,0 +1,215 @@
+"""The study: every method on the synthetic world, with few labels and with many, several seeds, three test sets.
+
+    python -m flowless.study --features features/study.h5 --annotations study/annotations.json --out study/runs \\
+        --seeds 0 1 2 --workers 2 --cost flow/study.reports features/study.reports --report docs/results.md
+
+Each row of the table is a training of `train.run`, its detections on Validation, Test and TestShifted (`detect.run`),
+and their scores (`evaluate.run`). Rows that need a teacher wait for it. Runs that are finished are not made again: to
+go on after an interruption, or to add a seed, repeat the command. --only ROW makes some rows, --dry-run lists what is
+left.
+The store must hold the streams rgb, rgb_motion, flow and gradient (`make study` makes it).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from evaluate.cost_records import DISTILLED, RGB_ONLY, compare_cost, read_reports
+from features.commit import write_whole
+from flowless.study_table import Result, markdown
+
+SUBSETS = ("Validation", "Test", "TestShifted")
+TIOU = "0.3:0.1:0.7"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method of the study. `teachers` are the rows whose detectors it learns from, by option of train.run."""
+
+    name: str
+    options: str
+    reads: str  # at inference: a method of evaluate.cost
+    teachers: tuple[tuple[str, str], ...] = ()
+    unlabelled: bool = False  # the videos without labels join
+
+
+BOTH = "--cues rgb,rgb_motion"
+MOTION, JOINT = ("--teacher", "motion-only"), ("--joint-teacher", "two-stream")
+ROWS = (
+    Row("motion-only", "--method supervised --cues flow", "motion"),
+    Row("two-stream", "--method supervised --cues rgb,flow", "two-stream (flow)"),
+    Row("rgb-only", "--method supervised --cues rgb", RGB_ONLY),
+    Row("decomposed", f"--method decomposed {BOTH}", DISTILLED, (MOTION,)),
+    Row("direct", "--method direct --cues rgb", RGB_ONLY, (MOTION,)),
+    Row("decomposed (frozen features)", "--method decomposed --cues rgb", RGB_ONLY, (MOTION,)),
+    Row("rgb + student, no teacher", f"--method supervised {BOTH}", DISTILLED),
+    Row("student alone", "--method supervised --cues rgb_motion", DISTILLED),
+    Row("direct, student alone", "--method direct --cues rgb_motion", DISTILLED, (MOTION,)),
+    Row("rgb twice, no teacher", "--method supervised --cues rgb,rgb", RGB_ONLY),
+    Row("two RGB networks, no teacher", "--method supervised --cues rgb,rgb_second", DISTILLED),
+    Row("decomposed + unlabelled", f"--method decomposed {BOTH}", DISTILLED, (MOTION, JOINT), True),
+    Row("frozen + unlabelled", "--method decomposed --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
+    Row("direct + unlabelled", "--method direct --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
+    Row("motion-only (gradient)", "--method supervised --cues gradient", "motion"),
+    Row("two-stream (gradient)", "--method supervised --cues rgb,gradient", "two-stream (gradient)"),
+    Row(
+        "decomposed (gradient teacher)",
+        f"--method decomposed {BOTH}",
+        DISTILLED,
+        (("--teacher", "motion-only (gradient)"),),
+    ),
+)  # fmt: skip
+BY_NAME = {row.name: row for row in ROWS}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row with so many labels and one seed."""
+
+    row: Row
+    labels: int  # videos of the training subset whose labels are read
+    seed: int
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        safe = self.row.name.replace(" + ", "+").replace(", ", "-").replace(" ", "_").replace("(", "").replace(")", "")
+        return self.root / f"labels{self.labels}" / f"seed{self.seed}" / safe
+
+    def scores(self) -> dict[str, float] | None:
+        """Average mAP by subset in percent; None unless all are there."""
+        try:
+            read = {subset: json.loads((self.folder / f"{subset}.metrics.json").read_text()) for subset in SUBSETS}
+            return {subset: 100 * float(metrics["average_mAP"]) for subset, metrics in read.items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def commands(self, args: argparse.Namespace) -> list[list[str]]:
+        """Training, then detections and scores on every subset."""
+        data = ["--features", str(args.features), "--annotations", str(args.annotations)]
+        train = ["train.run", *data, *self.row.options.split(), "--train-videos", str(self.labels)]
+        train += ["--recipe", "small", "--seed", str(self.seed), "--resume", "--out", str(self.folder)]
+        for option, name in self.row.teachers:
+            train += [option, str(Run(BY_NAME[name], self.labels, self.seed, self.root).folder / "detector.pt")]
+        if self.row.unlabelled:
+            train += ["--unlabelled-subset", "Training"]
+        made = [train]
+        for subset in SUBSETS:
+            found, metrics = self.folder / f"{subset}.json", self.folder / f"{subset}.metrics.json"
+            made.append(["detect.run", "--detector", str(self.folder / "detector.pt"), *data, "--subset", subset,
+                         "--out", str(found)])  # fmt: skip
+            made.append(["evaluate.run", "--detections", str(found), *data[2:], "--subset", subset, "--tiou", TIOU,
+                         "--json", str(metrics)])  # fmt: skip
+        return made
+
+
+class StudyError(Exception):
+    """A run of the study that failed."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    runs = planned(args)
+    left = [run for run in runs if run.scores() is None]
+    print(f"{len(runs)} runs, {len(runs) - len(left)} of them done")
+    if args.dry_run:
+        print(*(run.folder for run in left), sep="\n")
+        return 0
+    failed: list[str] = []
+    teachers = {name for row in ROWS for _, name in row.teachers}
+    with tqdm(total=len(left), unit="run", desc="study") as progress:
+        for wave in ([run for run in left if (run.row.name in teachers) == first] for first in (True, False)):
+            with ThreadPoolExecutor(args.workers) as pool:
+                for error in pool.map(lambda run: attempt(run, args), wave):
+                    failed += [error] if error else []
+                    progress.update()
+                    write_report(args, runs)
+    print(write_report(args, runs))
+    for error in failed:
+        print(error, file=sys.stderr)
+    return 3 if failed else 0
+
+
+def planned(args: argparse.Namespace) -> list[Run]:
+    """Every run asked for, those that teach others before these."""
+    wanted = set(args.only or BY_NAME)
+    wanted |= {teacher for name in wanted for _, teacher in BY_NAME[name].teachers}
+    return [
+        Run(row, labels, seed, args.out)
+        for labels in args.labels
+        for seed in args.seeds
+        for row in ROWS
+        if row.name in wanted and not (row.unlabelled and labels == max(args.labels))  # none are left without labels
+    ]
+
+
+def attempt(run: Run, args: argparse.Namespace) -> str | None:
+    """Makes one run; the sentence of what went wrong, None where nothing did."""
+    try:
+        make(run, args)
+    except StudyError as error:
+        return str(error)
+    return None
+
+
+def make(run: Run, args: argparse.Namespace) -> None:
+    """The commands of one run, one thread each, their output in the run's folder. StudyError where one fails."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    log = run.folder.with_suffix(".log")
+    with log.open("wb") as output:
+        for command in run.commands(args):
+            called = [sys.executable, "-m", *command]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            done = subprocess.run(called, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
+            if done.returncode:
+                raise StudyError(f"{run.folder}: {command[0]} ended with {done.returncode}, see {log}")
+
+
+def write_report(args: argparse.Namespace, runs: Iterable[Run]) -> str:
+    """The table of what is finished; written where --report says."""
+    results = [
+        Result(run.row.name, run.row.reads, run.labels, run.seed, scores)
+        for run in runs
+        if (scores := run.scores()) is not None
+    ]
+    text = markdown(results, SUBSETS, seconds(args.cost), [row.name for row in ROWS])
+    if args.report:
+        write_whole(args.report, text.encode())
+    return text
+
+
+def seconds(reports: Sequence[str]) -> dict[str, float]:
+    """Seconds of compute per minute of video, by what a method reads, from the reports of the commands."""
+    if not reports:
+        return {}
+    return {name: cost.seconds_per_minute for name, cost in compare_cost(read_reports(reports)).methods.items()}
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m flowless.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--features", type=Path, required=True, help="feature store of the study world")
+    add("--annotations", type=Path, required=True, help="its annotations.json")
+    add("--out", type=Path, required=True, help="folder for the runs")
+    add("--labels", type=int, nargs="+", default=[40, 140], help="training videos whose labels are read (40 140)")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings (default: 0 1 2)")
+    add("--only", nargs="+", choices=sorted(BY_NAME), metavar="ROW", help="rows to make, with their teachers")
+    add("--workers", type=int, default=1, help="runs at a time, one thread each (default: 1)")
+    add("--cost", nargs="*", default=[], metavar="REPORT", help="reports of flow, extract and detect, for the cost")
+    add("--report", type=Path, metavar="OUT.md", help="write the tables here, after every run")
+    add("--dry-run", action="store_true", help="list the runs that are left")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

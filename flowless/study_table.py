@@ -1,0 +1,88 @@
+"""The tables of the study: means, spreads and paired differences over seeds, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+BASELINE, CEILING = "rgb-only", "two-stream"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run scored."""
+
+    row: str
+    reads: str
+    labels: int
+    seed: int
+    scores: Mapping[str, float]  # average mAP in percent, by subset
+
+
+def markdown(
+    results: Sequence[Result], subsets: Sequence[str], seconds: Mapping[str, float], order: Sequence[str]
+) -> str:
+    """One table for each number of labelled videos. seconds: of compute per minute of video, by what is read."""
+    parts = ["# Results of the study", "", HEAD, ""]
+    for labels in sorted({result.labels for result in results}):
+        some = [result for result in results if result.labels == labels]
+        parts += [f"## {labels} labelled videos", "", *table(some, subsets, seconds, order), ""]
+    return "\n".join(parts)
+
+
+HEAD = (
+    "Written by `python -m flowless.study` (`make study`). Average mAP in percent over tIoU .3:.1:.7 on the study "
+    "world ([world.md](world.md)): mean ± standard deviation over training seeds. *Gap closed*: share of the distance from "
+    "rgb-only to two-stream, of the means. *Above rgb-only*: seeds with which a row beats rgb-only of the same seed on "
+    "Test, and the mean difference. *s/min*: seconds of compute per minute of video, one thread."
+)
+
+
+def table(
+    results: Sequence[Result], subsets: Sequence[str], seconds: Mapping[str, float], order: Sequence[str]
+) -> list[str]:
+    head = ["", "reads", *subsets, *(f"gap closed, {subset}" for subset in subsets), "above rgb-only", "s/min", "seeds"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    by_row = {name: [result for result in results if result.row == name] for name in order}
+    means = {
+        name: {subset: fmean(result.scores[subset] for result in rows) for subset in subsets}
+        for name, rows in by_row.items()
+        if rows
+    }
+    for name, rows in by_row.items():
+        if not rows:
+            continue
+        cells = [spread([result.scores[subset] for result in rows]) for subset in subsets]
+        gaps = [gap(name, means, subset) for subset in subsets]
+        cost = seconds.get(rows[0].reads)
+        lines.append(
+            "| "
+            + " | ".join(
+                [name, rows[0].reads, *cells, *gaps, above(rows, by_row.get(BASELINE, []), "Test"),
+                 "" if cost is None else f"{cost:.2f}", str(len(rows))]
+            )
+            + " |"
+        )  # fmt: skip
+    return lines
+
+
+def spread(values: Sequence[float]) -> str:
+    """ "43.3 ± .8"; no spread of a single value."""
+    if len(values) < 2:
+        return f"{values[0]:.1f}"
+    return f"{fmean(values):.1f} ± {stdev(values):.1f}"
+
+
+def gap(name: str, means: Mapping[str, Mapping[str, float]], subset: str) -> str:
+    if BASELINE not in means or CEILING not in means:
+        return ""
+    low, high = means[BASELINE][subset], means[CEILING][subset]
+    return f"{100 * (means[name][subset] - low) / (high - low):.0f} %" if high > low else ""
+
+
+def above(rows: Sequence[Result], baseline: Sequence[Result], subset: str) -> str:
+    """ "3 of 3, +12.4": of the seeds that both have."""
+    base = {result.seed: result.scores[subset] for result in baseline}
+    differences = [result.scores[subset] - base[result.seed] for result in rows if result.seed in base]
+    if not differences or not rows or rows[0].row == BASELINE:
+        return ""
+    return f"{sum(d > 0 for d in differences)} of {len(differences)}, {fmean(differences):+.1f}"
