@@ -1,4 +1,4 @@
-# make demo: videos -> features -> detectors -> scores and a picture (WORLD=study: more videos, 20 minutes).
+# make demo: videos -> features -> detectors -> scores and a picture.   make study: every method, docs/results.md, hours.
 # make check: what CI runs.   make bench: docs/benchmarks.md.
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,25 +18,31 @@ rgb-only := --method supervised --cues rgb
 motion-only := --method supervised --cues flow
 two-stream := --method supervised --cues rgb,flow
 rgb-twice := --method supervised --cues rgb,rgb
-direct := --method direct --cue flow --teacher $(RUNS)/motion-only/detector.pt
-decomposed := --method decomposed --cue flow --teacher $(RUNS)/motion-only/detector.pt
+direct := --method direct --cues rgb --cue flow --teacher $(RUNS)/motion-only/detector.pt
+decomposed := --method decomposed --cues rgb,rgb_motion --cue flow --teacher $(RUNS)/motion-only/detector.pt
 
-.PHONY: demo check bench clean
+SEEDS ?= 0 1 2
+
+.PHONY: demo study study-runs world check bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-demo: $(READY)
+# Videos, optical flow, and the features of every network that sees them.
+world: $(READY)
 	$(PY) -m extract.synthetic --out $(WORLD) --preset $(WORLD) --seed 0 --workers $(WORKERS)
 	$(PY) -m flow.tvl1 --videos $(VIDEOS) --out $(FLOW) --size 64 --crop 64 --workers $(WORKERS)
 	$(PY) -m extract.rgb --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	$(PY) -m extract.rgb --stream rgb_motion --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue flow --flow $(FLOW) --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue gradient --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+
+demo: world
 	$(MAKE) --no-print-directory -j $(WORKERS) $(METHODS:%=run-%)
 	$(PY) -m evaluate.report --annotations $(TRUTH) --subset Test --runs $(foreach method,$(METHODS),$(method)=$(RUNS)/$(method)/detections.json) \
-		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) $(RUNS)/two-stream $(RUNS)/rgb-only \
+		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) $(RUNS)/two-stream $(RUNS)/rgb-only $(RUNS)/decomposed \
 		--timeline $(WORLD)/timeline.png --timeline-videos 2 --out $(WORLD)/report.html
 
 # One training run, its detections and its scores; methods that need no teacher, or the same one, run side by side.
@@ -46,6 +52,18 @@ run-%:
 	@$(PY) -m detect.run --detector $(RUNS)/$*/detector.pt --features $(FEATURES) --annotations $(TRUTH) --subset Test --out $(RUNS)/$*/detections.json
 	@$(PY) -m evaluate.run --detections $(RUNS)/$*/detections.json --annotations $(TRUTH) --subset Test --tiou 0.3:0.1:0.7 --json $(RUNS)/$*/metrics.json > $(RUNS)/$*/metrics.txt
 run-direct run-decomposed: run-motion-only
+
+# Every method with few labels and with many, several seeds, into docs/results.md; the second RGB network is its control.
+study: $(READY)
+	$(MAKE) --no-print-directory study-runs WORLD=study
+
+study-runs: world $(WORLD)/nano_rgb_second.pt
+	$(PY) -m extract.rgb --stream rgb_second --weights $(WORLD)/nano_rgb_second.pt --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	$(PY) -m flowless.study --features $(FEATURES) --annotations $(TRUTH) --out $(WORLD)/runs --seeds $(SEEDS) --workers $(WORKERS) \
+		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) --report docs/results.md
+
+$(WORLD)/nano_rgb_second.pt: $(READY)
+	$(PY) -m extract.pretrain --cue rgb --seed 1 --out $@
 
 check: $(READY)
 	$(PY) -m ruff format --check .

@@ -31,9 +31,9 @@ def markdown(
 
 HEAD = (
     "Written by `python -m flowless.study` (`make study`). Average mAP in percent over tIoU .3:.1:.7 on the study "
-    "world ([world.md](world.md)): mean ± standard deviation over training seeds. *Gap closed*: share of the distance from "
-    "rgb-only to two-stream, of the means. *Above rgb-only*: seeds with which a row beats rgb-only of the same seed on "
-    "Test, and the mean difference. *s/min*: seconds of compute per minute of video, one thread."
+    "world ([world.md](world.md)), mean ± standard deviation over training seeds. *Gap closed*: share of the way from "
+    "rgb-only to two-stream, of the means. *Above rgb-only*: the seeds with which a row beats rgb-only of the same "
+    "seed on Test, and the mean difference. *s/min*: seconds of compute per minute of video, one thread."
 )
 
 

@@ -1,0 +1,85 @@
+"""The study: which runs there are, that none is made twice, and tables that can be checked on paper."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flowless import study
+from flowless.study_table import Result, markdown
+
+
+def write_scores(run: study.Run, value: float) -> None:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for subset in study.SUBSETS:
+        (run.folder / f"{subset}.metrics.json").write_text(json.dumps({"average_mAP": value}))
+
+
+def arguments(tmp_path: Path, *more: str) -> list[str]:
+    return ["--features", "f.h5", "--annotations", "a.json", "--out", str(tmp_path / "runs"), *more]
+
+
+def test_a_repeated_study_makes_what_is_missing_and_teachers_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+
+    def make(run: study.Run, args: object) -> None:
+        made.append(f"{run.row.name} {run.seed}")
+        write_scores(run, 0.25)
+
+    monkeypatch.setattr(study, "make", make)
+    asked = arguments(tmp_path, "--only", "decomposed", "rgb-only", "--labels", "40", "--seeds", "0", "1")
+    assert study.main(asked) == 0
+    assert sorted(made[:2]) == ["motion-only 0", "motion-only 1"]  # the teacher of decomposed, asked for or not
+    assert sorted(made) == sorted(
+        f"{row} {seed}" for row in ("motion-only", "decomposed", "rgb-only") for seed in (0, 1)
+    )
+    made.clear()
+    assert study.main(asked) == 0 and made == []
+    study.Run(study.BY_NAME["rgb-only"], 40, 1, tmp_path / "runs").folder.joinpath("Test.metrics.json").write_text("{")
+    assert study.main(asked) == 0 and made == ["rgb-only 1"]
+    assert "25.0 ± 0.0" in capsys.readouterr().out
+
+
+def test_a_run_that_fails_costs_itself_and_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(run: study.Run, args: object) -> None:
+        if run.row.name == "direct":
+            raise study.StudyError("direct: train.run ended with 2")
+        write_scores(run, 0.5)
+
+    monkeypatch.setattr(study, "make", make)
+    report = tmp_path / "results.md"
+    asked = arguments(
+        tmp_path, "--only", "direct", "rgb-only", "--labels", "40", "--seeds", "0", "--report", str(report)
+    )
+    assert study.main(asked) == 3
+    assert "direct: train.run ended with 2" in capsys.readouterr().err
+    assert "rgb-only" in report.read_text() and "| direct |" not in report.read_text()
+
+
+def test_a_students_commands_name_its_teachers_and_the_videos_without_labels(tmp_path: Path) -> None:
+    args = study.parse(arguments(tmp_path))
+    run = study.Run(study.BY_NAME["decomposed + unlabelled"], 40, 2, tmp_path)
+    train = run.commands(args)[0]
+    assert train[train.index("--teacher") + 1] == str(tmp_path / "labels40/seed2/motion-only/detector.pt")
+    assert train[train.index("--joint-teacher") + 1] == str(tmp_path / "labels40/seed2/two-stream/detector.pt")
+    assert train[train.index("--train-videos") + 1] == "40" and "--unlabelled-subset" in train
+    assert {run.labels for run in study.planned(args) if run.row.unlabelled} == {40}  # of 140 none is left without
+    folders = [run.folder for run in study.planned(args)]
+    assert len(set(folders)) == len(folders)
+
+
+def test_the_table_tells_means_spreads_gaps_and_pairs() -> None:
+    scores = {"rgb-only": [40.0, 44.0], "two-stream": [80.0, 84.0], "decomposed": [70.0, 76.0]}
+    results = [
+        Result(row, "RGB-only", 40, seed, {"Test": value})
+        for row, values in scores.items()
+        for seed, value in enumerate(values)
+    ]
+    text = markdown(results, ["Test"], {"RGB-only": 1.5}, list(scores))
+    row = next(line for line in text.splitlines() if line.startswith("| decomposed"))
+    # mean 73, standard deviation 3 √2 = 4.2; (73 − 42) / (82 − 42) = 77.5 %; 30 and 32 above the same seeds
+    assert row == "| decomposed | RGB-only | 73.0 ± 4.2 | 78 % | 2 of 2, +31.0 | 1.50 | 2 |"
