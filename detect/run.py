@@ -29,6 +29,7 @@ from detect.missing import MISSING, REFUSE, with_features
 from evaluate.annotations import AnnotationError, Annotations, read_annotations
 from evaluate.detections import DetectionError, write_detections
 from features.dashes import parse_args
+from features.options import add_verify
 from features.rates import note_of_many, rates_of
 from features.report import write_report
 from features.store import Store, StoreError
@@ -79,6 +80,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, help="annotations that know --subset, and the fps of .npy files")
     parser.add_argument("--subset", help="videos of this subset of --annotations")
     parser.add_argument("--fps", type=float, help="frames per second of .npy files (default: by --annotations)")
+    add_verify(parser)
     parser.add_argument("--missing", choices=MISSING, default=REFUSE,
                         help="videos without features: refuse (default), or skip them")  # fmt: skip
     parser.add_argument(
@@ -106,7 +108,8 @@ def open_features(args: argparse.Namespace, detector: Detector, annotations: Ann
     fps: dict[str, float] | float | None = args.fps
     if fps is None and annotations is not None:
         fps = {video: truth.fps for video, truth in annotations.videos.items() if truth.fps is not None} or None
-    store = open_store(args.features, fps=fps, window=config.window, stride=config.stride)
+    clips = {"window": config.window, "stride": config.stride}
+    store = open_store(args.features, fps=fps, verify=args.verify, **clips)
     unknown = [row.video for row in store.rows if row.num_steps >= 0 and not row.fps > 0]
     if not unknown or not config.steps_per_s or not args.features.is_dir():
         return store
@@ -114,9 +117,7 @@ def open_features(args: argparse.Namespace, detector: Detector, annotations: Ann
     print(f"{args.features}: the frame rate of {len(set(unknown))} videos is not known; taken for that of training, "
           f"{rate:g} per second (--fps says another)", file=sys.stderr)  # fmt: skip
     known = {row.video: row.fps for row in store.rows if row.fps > 0}
-    return open_store(
-        args.features, fps=dict.fromkeys(unknown, rate) | known, window=config.window, stride=config.stride
-    )
+    return open_store(args.features, fps=dict.fromkeys(unknown, rate) | known, verify=args.verify, **clips)
 
 
 def choose_videos(

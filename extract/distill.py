@@ -33,6 +33,7 @@ from extract.settings import SettingsError
 from extract.student import Student, StudentRecipe
 from extract.student_training import Epoch, Interrupted, Training, train_student
 from features.commit import write_whole
+from features.options import add_verify
 from features.signals import StopSignal
 from features.store import Store, StoreError
 from flow.video import VideoError, list_videos, probe
@@ -62,7 +63,7 @@ def distill(args: argparse.Namespace) -> int:
     state, log = Path(f"{args.out}.training.pt"), Path(f"{args.out}.log.csv")
     if args.out.exists() and not args.overwrite:
         raise SettingsError(f"{args.out}: exists. --overwrite trains a new one, or name another --out")
-    store = features.open(args.features)
+    store = features.open(args.features, verify=args.verify)
     stream = args.stream or first_motion(store)
     videos = taught_videos(store, stream, args.videos)
     taught = store.attributes(videos[0].name, stream)
@@ -212,6 +213,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="write the weights in 16 bits: half the size, features alike to three digits",
     )
     add("--overwrite", action="store_true", help="train anew, whatever is there")
+    add_verify(parser)
     args = parser.parse_args(argv)
     for name, least in (("epochs", 1), ("batch", 2), ("workers", 1), ("threads", 0), ("seed", 0), ("patience", 0)):
         if (value := getattr(args, name)) < least:

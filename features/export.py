@@ -22,6 +22,7 @@ from features.commit import whole_file
 from features.found import walk
 from features.grid import ClipGrid
 from features.grid_file import write_grid_file
+from features.options import add_verify
 from features.store import Store, StoreError
 
 
@@ -32,9 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("store", type=Path, help="feature store: index or single file")
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     parser.add_argument("--streams", help='by comma, side by side in this order (default: "rgb,flow" as far as there)')
+    add_verify(parser)
     args = parser.parse_args(argv)
     try:
-        store = features.open(args.store)
+        store = features.open(args.store, verify=args.verify)
         there = {row.stream for row in store.rows}
         streams = args.streams.split(",") if args.streams else [name for name in ("rgb", "flow") if name in there]
         uneven = export(store, args.out, streams)

@@ -31,12 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dry-run", action="store_true", help="print what would be done, then stop")
 
 
-def add_verify(parser: argparse.ArgumentParser) -> None:
-    """Adds --no-verify of commands that read stores: features.open(..., verify=args.verify)."""
+def add_verify(parser: argparse.ArgumentParser, default: bool | None = True) -> None:
+    """Adds --no-verify of commands that read stores: features.open(..., verify=args.verify).
+
+    default: of args.verify where the option is not given; None where a configuration file may say otherwise.
+    """
     parser.add_argument(
         "--no-verify",
         dest="verify",
-        action="store_false",
+        action="store_const",
+        const=False,
+        default=default,
         help="do not compare features with their sha256 when they are first read",
     )
 

@@ -67,7 +67,8 @@ def open_material(data: Data) -> Material:
     for remark in truth.remarks:
         print(f"{data.annotations}: {remark}", file=sys.stderr)
     fps = data.fps or {video: t.fps for video, t in truth.videos.items() if t.fps}
-    store = features.open(data.features, fps=fps or None, window=data.window or None, stride=data.stride or None)
+    window, stride = data.window or None, data.stride or None
+    store = features.open(data.features, fps=fps or None, window=window, stride=stride, verify=data.verify)
     for remark in store.remarks:
         print(remark, file=sys.stderr)
     unlabelled = find_unlabelled(data, everything, truth, store)

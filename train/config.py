@@ -41,6 +41,7 @@ class Data:
     fps: float = 0.0  # of the videos behind .npy files, which cannot say; a store knows
     window: int = 0  # frames of a clip behind .npy files; 0: by the grid.json beside them, else ActionFormer's 16
     stride: int = 0  # frames between their clips; 0: likewise, else 4
+    verify: bool = True  # compare features with the sha256 written beside them, when they are first read
     missing: str = REFUSE  # videos without features: "refuse", or "skip" them, said and counted
 
     def __post_init__(self) -> None:

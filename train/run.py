@@ -33,6 +33,7 @@ from detect.devices import DeviceError, choose_device
 from detect.heads import HEADS
 from detect.missing import MISSING
 from evaluate.annotations import AnnotationError
+from features.options import add_verify
 from features.store import StoreError
 from train import checkpoint
 from train.assemble import Material, assemble, check_members, open_material, origin_for, without_missing
@@ -147,7 +148,7 @@ def by_recipe(config: Config, name: str, head: str, material: Material) -> Confi
 
 def chosen(data: Data, args: argparse.Namespace) -> Data:
     names = {"features": "features", "annotations": "annotations", "subset": "train_subset", "fps": "fps"}
-    names |= {name: name for name in ("train_videos", "unlabelled", "unlabelled_subset", "missing")}
+    names |= {name: name for name in ("train_videos", "unlabelled", "unlabelled_subset", "missing", "verify")}
     given = {field: getattr(args, name) for field, name in names.items() if getattr(args, name) is not None}
     return replace(data, **given, repair=args.repair or data.repair, strict=args.strict or data.strict)
 
@@ -194,6 +195,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--fps", type=float, help="of the videos behind .npy files (default: from the annotations)")
     add("--repair", choices=["clip", "drop"], help="take annotations with flawed segments, and what to do with these")
     add("--strict", action="store_true", help="refuse even the known flaws of published annotations")
+    add_verify(parser, default=None)
     add("--missing", choices=MISSING, help="videos without features: refuse (default), or skip them")
     add("--resume", action="store_true", help="go on with the run in --out, if there is one")
     add("--overwrite", action="store_true", help="start the run in --out again")

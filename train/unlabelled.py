@@ -60,7 +60,8 @@ def find_unlabelled(data: Data, everything: Annotations, labelled: Annotations, 
     """The videos without labels that were asked for; None where none were, an error where there are none."""
     if data.unlabelled:
         where = data.unlabelled
-        source = features.open(where, fps=data.fps or None, window=data.window or None, stride=data.stride or None)
+        window, stride = data.window or None, data.stride or None
+        source = features.open(where, fps=data.fps or None, window=window, stride=stride, verify=data.verify)
         known = annotated_twins(source, store, everything)
         videos = tuple(video for video in source.videos if known[video] not in labelled.videos)
     elif data.unlabelled_subset:

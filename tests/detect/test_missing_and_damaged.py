@@ -13,6 +13,7 @@ from test_inference import annotate, command, detector, features, make_store
 from detect import run
 from detect.detector import Detector, DetectorError
 from evaluate.detections import read_detections
+from features.store import open as open_store
 from features.store import part_path
 
 
@@ -194,3 +195,15 @@ def test_settings_that_no_detector_has_are_refused_in_one_line(tmp_path: Path, c
     with pytest.raises(DetectorError, match=r"x\.pt: made by another version of flowless, or damaged") as refused:
         Detector.load(tmp_path / "x.pt")
     assert "\n" not in str(refused.value)
+
+
+def test_altered_features_are_refused_unless_told_not_to_look(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = next(folder.glob("*.h5"))
+    part = part_path(store, "v1", "rgb")
+    whole = part.read_bytes()
+    raw = open_store(store).read("v1", "rgb").tobytes()
+    place = whole.index(raw[:64])  # contiguous: the array lies in the file as it is in memory
+    part.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    assert command(folder, "--videos", "v1", "v2") == 3
+    assert "v1" in capsys.readouterr().err
+    assert command(folder, "--videos", "v1", "v2", "--no-verify") == 0

@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
 ELSEWHERE = {
     "joint_teacher": "test_unlabelled",
     "data.train_videos": "test_unlabelled",
+    "data.verify": "changes nothing but what is compared: test_altered_features_are_refused_unless_told_not_to_look",
     "data.missing": "test_videos_without_features_may_be_left_out",
     "data.unlabelled": "test_unlabelled",
     "data.unlabelled_subset": "test_unlabelled",
