@@ -157,6 +157,7 @@ class Config:
     recipe: str = ""  # where the values below came from
     seed: int = 0
     device: str = "auto"
+    save_every_s: float = 10.0  # least seconds between two last.pt and rows of the log; 0: at the end of every epoch
     data: Data = field(default_factory=Data)
     sampling: Sampling = field(default_factory=Sampling)
     model: Model = field(default_factory=Model)

@@ -1,6 +1,7 @@
 """What a run says while it learns: one row per epoch in log.csv, the same scalars for TensorBoard.
 
-Both are on disk when `write` returns: a run that is killed loses no epoch that its last.pt knows.
+Both are on disk when `save` returns, before last.pt is written: a run that is killed loses no epoch that its last.pt
+knows.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ class Log:
 
         self.path = folder / "log.csv"
         self.rows = [row for row in read(self.path) if int(row["epoch"]) < from_epoch]
-        self.save()
+        self._write_table()
         # Not SummaryWriter: it hands events to a thread, whose queue no flush waits for and whose full disk none hears.
         self.board = EventsWriter(str(folder / "events"), f".{os.getpid()}")
         self.board.write_event(Event(step=from_epoch, session_log=SessionLog(status=SessionLog.START)))
 
-    def save(self) -> None:
+    def _write_table(self) -> None:
         text = io.StringIO()
         if self.rows:
             writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
@@ -40,15 +41,18 @@ class Log:
             writer.writerows(self.rows)
         write_whole(self.path, text.getvalue().encode())
 
+    def save(self) -> None:
+        """Puts what was written since on the disk."""
+        self._write_table()
+        self.board.flush()
+
     def write(self, epoch: int, values: Mapping[str, float]) -> None:
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
         self.rows.append({"epoch": str(epoch)} | {name: f"{value:.9g}" for name, value in values.items()})
-        self.save()
         for name, value in values.items():
             self.board.write_event(Event(step=epoch, wall_time=time.time(), summary=scalar(name, value)))
-        self.board.flush()
 
     def __enter__(self) -> Log:
         return self
@@ -56,6 +60,7 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.save()
         self.board.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from train import checkpoint
 from train.checkpoint import Run
-from train.config import Optimiser, TrainingError
+from train.config import Config, TrainingError
 from train.dataset import Samples
 from train.log import Log
 from train.optimiser import learning_rate, trainable
@@ -21,8 +22,12 @@ class Interrupted(Exception):
     """Asked to stop; last.pt holds the run as it was after its last whole step."""
 
 
-def fit(run: Run, samples: Samples, config: Optimiser, out: Path, log: Log, stop: Callable[[Run], bool]) -> None:
-    """Train on from where `run` stands, with last.pt after each epoch; `stop` is asked after every step and epoch."""
+def fit(run: Run, samples: Samples, settings: Config, out: Path, log: Log, stop: Callable[[Run], bool]) -> None:
+    """Train on from where `run` stands; `stop` is asked after every step and epoch.
+
+    last.pt is written, and the log with it, at the end of an epoch where the last one is `save_every_s` old.
+    """
+    config = settings.optimiser
     per_epoch = samples.steps_per_epoch()
     epochs, warmup_epochs = config.lengths(per_epoch)
     steps, warmup = epochs * per_epoch, warmup_epochs * per_epoch
@@ -33,6 +38,7 @@ def fit(run: Run, samples: Samples, config: Optimiser, out: Path, log: Log, stop
     parameters = list(trainable(run.method))
     device = parameters[0].device
     run.method.train()
+    saved_at = time.monotonic()
     with tqdm(total=steps, initial=run.step, unit="step", desc=out.name, mininterval=1.0) as progress:
         while run.epoch < epochs:
             for batch in samples.batches(run.epoch, first=run.position):
@@ -53,16 +59,25 @@ def fit(run: Run, samples: Samples, config: Optimiser, out: Path, log: Log, stop
                 if stop(run):
                     break
             if run.position < per_epoch:
-                checkpoint.save(out / "last.pt", run)
+                keep(run, out, log)
                 raise Interrupted
             means = {name: value / per_epoch for name, value in run.sums.items()}
             log.write(run.epoch, {"step": run.step, "learning_rate": rate(run.step - 1), **means})
             progress.set_postfix(loss=f"{means['loss']:.3f}", epoch=run.epoch + 1, refresh=False)
             run.epoch, run.position, run.sums = run.epoch + 1, 0, {}
-            checkpoint.save(out / "last.pt", run)
-            if run.epoch < epochs and stop(run):
+            stopped = run.epoch < epochs and stop(run)
+            if stopped or run.epoch == epochs or time.monotonic() - saved_at >= settings.save_every_s:
+                keep(run, out, log)
+                saved_at = time.monotonic()
+            if stopped:
                 raise Interrupted
     run.deployable(out / "detector.pt")
+
+
+def keep(run: Run, out: Path, log: Log) -> None:
+    """The log first: rows beyond last.pt are dropped when the run goes on, missing ones could not be had again."""
+    log.save()
+    checkpoint.save(out / "last.pt", run)
 
 
 def count(sums: dict[str, float], values: dict[str, Tensor]) -> None:

@@ -84,7 +84,7 @@ def train(args: argparse.Namespace, stop: Stop) -> int:
         begin(out, config, run)
     try:
         with Log(out, from_epoch=run.epoch) as log:
-            fit(run, samples, config.optimiser, out, log, stop.after_steps())
+            fit(run, samples, config, out, log, stop.after_steps())
     except Interrupted:
         print(f"{out}: stopped after {run.step} steps. To go on, repeat the command with --resume", file=sys.stderr)
         return INTERRUPTED

@@ -17,7 +17,13 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 LARGEST = 2**53  # of a whole number: what every reader of JSON holds exactly
 MOVED = {"model.fusion": "fusion.kind"}  # settings that had another path in earlier configurations
-WITHOUT_EFFECT = ("device", "data.verify", "sampling.workers", "sampling.memory_gib")  # on what a run computes
+WITHOUT_EFFECT = (
+    "device",
+    "save_every_s",
+    "data.verify",
+    "sampling.workers",
+    "sampling.memory_gib",
+)  # on what a run computes
 
 C = TypeVar("C")
 

@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
 ELSEWHERE = {
     "joint_teacher": "test_unlabelled",
     "data.train_videos": "test_unlabelled",
+    "save_every_s": "changes nothing but when last.pt is written: test_last_pt_and_log_are_written_now_and_then",
     "data.verify": "changes nothing but what is compared: test_altered_features_are_refused_unless_told_not_to_look",
     "data.missing": "test_videos_without_features_may_be_left_out",
     "data.unlabelled": "test_unlabelled",

@@ -108,7 +108,17 @@ def test_a_signal_while_libraries_are_loading_is_an_interruption(tmp_path: Path,
 @pytest.mark.slow
 def test_twelve_kills_at_any_moment_change_no_byte_of_the_detector(world: TinyWorld) -> None:
     """SIGKILL at random moments, resumed each time; each life is a tenth of a training at most, and often less."""
-    stretch = [*SIZES, "--epochs", "400", "--set", "sampling.batch_size=4", "--set", "model.dropout=0.2"]
+    stretch = [
+        *SIZES,
+        "--epochs",
+        "400",
+        "--set",
+        "sampling.batch_size=4",
+        "--set",
+        "model.dropout=0.2",
+        "--set",
+        "save_every_s=0",
+    ]
     command = [sys.executable, "-m", "train.run", *world.arguments(small=False), *stretch, "--resume"]
     straight, cut = (world.runs / name for name in ("straight", "cut"))
 

@@ -305,7 +305,7 @@ def test_tensorboard_has_every_epoch_that_the_checkpoint_has(world: TinyWorld, m
         save(path, run)
 
     monkeypatch.setattr("train.checkpoint.save", looking)
-    assert main(world.arguments("--epochs", "4")) == 0
+    assert main(world.arguments("--epochs", "4", "--set", "save_every_s=0")) == 0
     assert seen == [0, 1, 2]
 
 
@@ -322,3 +322,24 @@ def test_no_epochs_are_not_the_usual_epochs(world: TinyWorld, capsys: pytest.Cap
     for epochs in ("0", "-3"):
         assert main(world.arguments("--epochs", epochs)) == 2
         assert f"optimiser.epochs = {epochs}: expected a value above zero" in capsys.readouterr().err
+
+
+def test_last_pt_and_log_are_written_now_and_then_and_a_resumed_run_ends_the_same(
+    world: TinyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+
+    def save(path: Path, run: checkpoint.Run) -> None:
+        saved.append(run.epoch)
+        real(path, run)
+
+    real = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", save)
+    every = [*STRETCH, "--set", "save_every_s=0"]
+    assert main(world.arguments(*every, out="every")) == 0
+    assert saved[-4:] == [1, 2, 3, 4]
+    saved.clear()
+    assert main(world.arguments(*STRETCH, "--set", "save_every_s=1e6", out="end")) == 0
+    assert 4 in saved and not {1, 2, 3} & set(saved)
+    assert (world.runs / "every/detector.pt").read_bytes() == (world.runs / "end/detector.pt").read_bytes()
+    assert (world.runs / "every/log.csv").read_text() == (world.runs / "end/log.csv").read_text()
