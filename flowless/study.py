@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from evaluate.annotations import read_annotations
 from evaluate.cost_records import DISTILLED, RGB_ONLY, compare_cost, read_reports
 from features.commit import write_whole
 from flowless.study_table import Result, markdown
@@ -141,13 +142,14 @@ def main(argv: list[str] | None = None) -> int:
 def planned(args: argparse.Namespace) -> list[Run]:
     """Every run asked for, those that teach others before these."""
     wanted = set(args.only or BY_NAME)
+    there = len(read_annotations(args.annotations).subset("Training").videos)
     wanted |= {teacher for name in wanted for _, teacher in BY_NAME[name].teachers}
     return [
         Run(row, labels, seed, args.out)
         for labels in args.labels
         for seed in args.seeds
         for row in ROWS
-        if row.name in wanted and not (row.unlabelled and labels == max(args.labels))  # none are left without labels
+        if row.name in wanted and not (row.unlabelled and labels >= there)  # then none is left without labels
     ]
 
 

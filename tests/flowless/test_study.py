@@ -16,7 +16,12 @@ def write_scores(run: study.Run, value: float) -> None:
 
 
 def arguments(tmp_path: Path, *more: str) -> list[str]:
-    return ["--features", "f.h5", "--annotations", "a.json", "--out", str(tmp_path / "runs"), *more]
+    """Of a study of 140 training videos."""
+    action = {"label": "jump", "segment": [1.0, 2.0]}
+    video = {"subset": "Training", "duration": 9.0, "fps": 15, "annotations": [action]}
+    annotations = tmp_path / "a.json"
+    annotations.write_text(json.dumps({"database": {f"v{n:03d}": video for n in range(140)}}))
+    return ["--features", "f.h5", "--annotations", str(annotations), "--out", str(tmp_path / "runs"), *more]
 
 
 def test_a_repeated_study_makes_what_is_missing_and_teachers_first(
