@@ -60,7 +60,7 @@ study: $(READY)
 study-runs: world $(WORLD)/nano_rgb_second.pt
 	$(PY) -m extract.rgb --stream rgb_second --weights $(WORLD)/nano_rgb_second.pt --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m flowless.study --features $(FEATURES) --annotations $(TRUTH) --out $(WORLD)/runs --seeds $(SEEDS) --workers $(WORKERS) \
-		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) --report docs/results.md
+		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) --report docs/results.md --picture docs/results.png
 
 $(WORLD)/nano_rgb_second.pt: $(READY)
 	$(PY) -m extract.pretrain --cue rgb --seed 1 --out $@

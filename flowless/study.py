@@ -23,8 +23,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from evaluate.annotations import read_annotations
-from evaluate.cost_records import DISTILLED, RGB_ONLY, compare_cost, read_reports
+from evaluate.cost_records import DISTILLED, RGB_ONLY, CostError, compare_cost, read_reports
 from features.commit import write_whole
+from flowless.study_picture import draw
 from flowless.study_table import Result, markdown
 
 SUBSETS = ("Validation", "Test", "TestShifted")
@@ -176,23 +177,33 @@ def make(run: Run, args: argparse.Namespace) -> None:
 
 
 def write_report(args: argparse.Namespace, runs: Iterable[Run]) -> str:
-    """The table of what is finished; written where --report says."""
-    results = [
-        Result(run.row.name, run.row.reads, run.labels, run.seed, scores)
-        for run in runs
-        if (scores := run.scores()) is not None
-    ]
-    text = markdown(results, SUBSETS, seconds(args.cost), [row.name for row in ROWS])
+    """The tables of what is finished; written, and drawn, where --report and --picture say."""
+    finished = [(run, scores) for run in runs if (scores := run.scores()) is not None]
+    results = [Result(run.row.name, run.row.reads, run.labels, run.seed, scores) for run, scores in finished]
+    cost = seconds(args.cost, [run for run, _ in finished])
+    text = markdown(results, SUBSETS, cost, [row.name for row in ROWS])
     if args.report:
         write_whole(args.report, text.encode())
+    if args.picture and cost and results:
+        most = max(result.labels for result in results)
+        draw([result for result in results if result.labels == most], cost, args.picture)
     return text
 
 
-def seconds(reports: Sequence[str]) -> dict[str, float]:
-    """Seconds of compute per minute of video, by what a method reads, from the reports of the commands."""
-    if not reports:
+def seconds(reports: Sequence[str], finished: Sequence[Run]) -> dict[str, float]:
+    """Seconds of compute per minute of video, by what a method reads, from the reports of the commands.
+
+    Detectors are timed by the first finished run of each method. Empty while some stage has no report yet.
+    """
+    first: dict[str, Path] = {}
+    for run in finished:
+        if run.row.name in ("rgb-only", "decomposed", "two-stream", "two-stream (gradient)"):
+            first.setdefault(run.row.name, run.folder)
+    try:
+        cost = compare_cost(read_reports([*reports, *map(str, first.values())]))
+    except CostError:
         return {}
-    return {name: cost.seconds_per_minute for name, cost in compare_cost(read_reports(reports)).methods.items()}
+    return {name: method.seconds_per_minute for name, method in cost.methods.items()}
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -207,8 +218,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings (default: 0 1 2)")
     add("--only", nargs="+", choices=sorted(BY_NAME), metavar="ROW", help="rows to make, with their teachers")
     add("--workers", type=int, default=1, help="runs at a time, one thread each (default: 1)")
-    add("--cost", nargs="*", default=[], metavar="REPORT", help="reports of flow, extract and detect, for the cost")
+    add("--cost", nargs="*", default=[], metavar="REPORT", help="folders of reports of flow and extract, for the cost")
     add("--report", type=Path, metavar="OUT.md", help="write the tables here, after every run")
+    add("--picture", type=Path, metavar="OUT.png", help="draw accuracy against seconds per minute of video here")
     add("--dry-run", action="store_true", help="list the runs that are left")
     return parser.parse_args(argv)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flowless import study
+from flowless.study_picture import draw
 from flowless.study_table import Result, markdown
 
 
@@ -88,3 +89,13 @@ def test_the_table_tells_means_spreads_gaps_and_pairs() -> None:
     row = next(line for line in text.splitlines() if line.startswith("| decomposed"))
     # mean 73, standard deviation 3 √2 = 4.2; (73 − 42) / (82 − 42) = 77.5 %; 30 and 32 above the same seeds
     assert row == "| decomposed | RGB-only | 73.0 ± 4.2 | 78 % | 2 of 2, +31.0 | 1.50 | 2 |"
+
+
+def test_the_picture_shows_methods_whose_cost_is_known(tmp_path: Path) -> None:
+    results = [
+        Result(row, reads, 40, seed, {"Test": value + seed})
+        for row, reads, value in (("rgb-only", "RGB-only", 40.0), ("decomposed", "distilled (RGB)", 70.0))
+        for seed in (0, 1)
+    ]
+    draw(results, {"RGB-only": 1.5, "distilled (RGB)": 2.2}, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
