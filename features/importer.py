@@ -26,7 +26,7 @@ from features.importing import import_all
 from features.naming import Naming
 from features.provenance import refuse_target
 from features.store import StoreError, build_index
-from features.survey import Columns, Outcome, Request
+from features.survey import OPTIONS, Columns, Outcome, Request, printable
 from features.trim import USUAL, trim
 
 
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         outcome = run(requested(args), args.trim)
     except StoreError as error:
-        print(f"StoreError: {error}", file=sys.stderr)
+        print(printable(f"StoreError: {error}"), file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{args.features}: not written: {error}", file=sys.stderr)
@@ -60,7 +60,7 @@ def run(request: Request, trim_steps: int | None) -> Outcome:
         if trimmed.cut:
             outcome.notes.append(f"trimmed {len(trimmed.cut)} streams, e.g. {trimmed.cut[0]} steps")
     for note in outcome.notes:
-        print(f"{request.store}: {note}", file=sys.stderr)
+        print(printable(f"{request.store}: {note}"), file=sys.stderr)
     return outcome
 
 
@@ -68,6 +68,7 @@ def requested(args: argparse.Namespace) -> Request:
     return Request(
         folder=args.npy or args.csv,
         store=args.features,
+        suffixes=tuple(suffix for suffix, option in OPTIONS.items() if option == ("--npy" if args.npy else "--csv")),
         fps=args.fps,
         window=args.window,
         stride=args.stride,

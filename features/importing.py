@@ -25,8 +25,8 @@ def import_all(request: Request) -> Outcome:
     """Writes a part per video and stream. A file that cannot be read is said on stderr and counted; StoreError if
     nothing can be imported as it was asked for."""
     refuse_single(request.store)
-    found = find_features(request)
     outcome = Outcome()
+    found = find_features(request, outcome)
     items = look(request, found, outcome)
     timing = _timing(request, items, outcome)
     stored = Stored(request.store)

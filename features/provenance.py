@@ -33,7 +33,10 @@ class Stored:
 
     def __init__(self, store: Path) -> None:
         self.path = store
-        self.opened = features.open(store) if store.is_file() else None
+        try:
+            self.opened = features.open(store) if store.is_file() else None
+        except StoreError:
+            self.opened = None  # damaged: the index is written anew from the parts beside it
 
     def attributes(self, video: str, stream: str) -> dict[str, Any]:
         """Of a stream of a video; empty if the store has none that can be read."""

@@ -20,6 +20,7 @@ from features.naming import Naming, folded, suggestion
 from features.npy import default_columns, refuse_transposed
 
 Columns = dict[str, slice]
+OPTIONS = {".npy": "--npy", ".npz": "--npy", ".csv": "--csv"}  # which option reads which files
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Request:
 
     folder: Path
     store: Path
+    suffixes: tuple[str, ...] = SUFFIXES  # of the files that are meant
     fps: float | None = None
     window: int | None = None  # None: as grid.json or the times of the files say, else ActionFormer's
     stride: int | None = None
@@ -62,24 +64,33 @@ class Outcome:
     def fail(self, file: Path, error: Exception) -> None:
         """Says why a file is not imported, and counts it."""
         text = str(error) or type(error).__name__
-        tqdm.write(text if text.startswith(str(file)) else f"{file}: {text}", file=sys.stderr)
+        tqdm.write(printable(text if text.startswith(str(file)) else f"{file}: {text}"), file=sys.stderr)
         self.failures.append(str(file))
 
 
-def find_features(request: Request) -> list[Found]:
+def printable(text: str) -> str:
+    """text as every terminal and file takes it: bytes of names that are not UTF-8 are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def find_features(request: Request, outcome: Outcome) -> list[Found]:
     """The files of features below the folder; one that is itself called flow holds flow, unless --columns says."""
     folder = request.folder
     if not folder.is_dir():
         what = "is a file; name the folder that it lies in" if folder.exists() else "no such directory"
         raise StoreError(f"{folder}: {what}")
-    found = find(folder, SUFFIXES)
+    found = find(folder, request.suffixes)
     if not found:
         others = Counter(file.suffix or file.name for file in walk(folder)).most_common(3)
         there = ", ".join(f"{count} {suffix}" for suffix, count in others) or "nothing"
-        raise StoreError(
-            f"{folder}: no .npy, .npz or .csv files here; found {there}. Save each video's (T, D) array with "
-            "np.save('VIDEO.npy', array)"
+        meant = next((option for suffix, option in OPTIONS.items() if suffix in dict(others)), None)
+        remedy = (
+            f"Read them with {meant} {folder}" if meant else "Save each (T, D) array with np.save('VIDEO.npy', array)"
         )
+        raise StoreError(f"{folder}: no {' or '.join(request.suffixes)} files here; found {there}. {remedy}")
+    if left := [file for file in walk(folder) if file.suffix in OPTIONS and file.suffix not in request.suffixes]:
+        option = OPTIONS[left[0].suffix]
+        outcome.notes.append(f"{len(left)} {left[0].suffix} files are left alone, e.g. {left[0]}; {option} reads them")
     if request.columns and all(one.stream for one in found):
         raise StoreError(f"{folder}: the names of files and folders say which stream they are: leave --columns away")
     if folder.resolve().name.lower() == "flow" and not request.columns:

@@ -21,7 +21,7 @@ from features.array_file import native, read_array, shape_of
 from features.grid_file import GRID_FILE, GridFile, read_grid_file
 
 ARRAY = np.arange(12, dtype=np.float32).reshape(4, 3)
-fuzz = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -1,6 +1,7 @@
 """Imports: names, times, layouts, trimming, and what an import must not do to a store."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -393,13 +394,49 @@ def test_options_that_cannot_be_meant_are_refused(folder: Path, options: str) ->
 def test_what_cannot_be_read_is_said_by_its_kind(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("pt").mkdir()
     Path("pt/a.pt").write_text("")
+    Path("csv").mkdir()
+    Path("csv/a.csv").write_text("f0\n1\n")
     for options, words in (
         ("--npy none", "none: no such directory"),
         ("--npy pt/a.pt", "is a file; name the folder that it lies in"),
-        ("--npy pt", "no .npy, .npz or .csv files here; found 1 .pt"),
+        ("--npy pt", "no .npy or .npz files here; found 1 .pt"),
+        ("--npy csv", "found 1 .csv. Read them with --csv csv"),
     ):
         assert run(f"{options} --features a.h5 --fps 25") == 2
         assert words in capsys.readouterr().err
+
+
+def test_tables_that_lie_beside_the_arrays_are_left_alone_and_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save("npy/a.npy")
+    Path("npy/labels.csv").write_text("video,label\na,jump\n")
+    assert run("--npy npy --features a.h5 --fps 25") == 0
+    assert "1 .csv files are left alone, e.g. npy/labels.csv; --csv reads them" in capsys.readouterr().err
+
+
+def test_an_index_cut_short_is_written_anew(folder: Path) -> None:
+    save("npy/a.npy")
+    assert run("--npy npy --features a.h5 --fps 25") == 0
+    whole = Path("a.h5").read_bytes()
+    Path("a.h5").write_bytes(whole[:1000])
+    assert run("--npy npy --features a.h5 --fps 25") == 0
+    assert Path("a.h5").read_bytes() == whole
+
+
+def test_a_name_that_is_not_text_is_imported_and_can_be_printed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save("npy/a.npy")
+    os.link("npy/a.npy", b"npy/\xe9.npy")
+    Path(os.fsdecode(b"npy/\xea.npy")).write_bytes(b"")
+    assert run("--npy npy --features a.h5 --fps 25") == 3
+    assert "npy/\\udcea.npy: it has 0 bytes" in capsys.readouterr().err
+    store = features.open("a.h5")
+    assert store.videos == ("a", "\udce9")
+    np.testing.assert_array_equal(store.read("\udce9", "rgb"), store.read("a", "rgb"))
+    annotate("x")
+    assert run("--npy npy --features b.h5 --annotations ann.json") == 2
 
 
 # Stores that do not have what is asked for
