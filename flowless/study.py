@@ -198,7 +198,7 @@ def seconds(reports: Sequence[str], finished: Sequence[Run]) -> dict[str, float]
     first: dict[str, Path] = {}
     for run in finished:
         if run.row.name in ("rgb-only", "decomposed", "two-stream", "two-stream (gradient)"):
-            first.setdefault(run.row.name, run.folder)
+            first.setdefault(run.row.name, run.folder / "Test.report.json")
     try:
         cost = compare_cost(read_reports([*reports, *map(str, first.values())]))
     except CostError:
