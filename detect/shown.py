@@ -20,8 +20,8 @@ class Action(NamedTuple):
     score: float
 
 
-def write_shown(out: Path, name: str, actions: Sequence[Action], duration_s: float, min_score: float) -> None:
-    """Table and timeline of one video; a slash in its name is a folder."""
+def write_shown(out: Path, name: str, actions: Sequence[Action], duration_s: float, min_score: float) -> list[str]:
+    """Table and timeline of one video; a slash in its name is a folder. Returns notes: letters that no font has."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["start_s", "end_s", "label", "score"])
@@ -40,8 +40,8 @@ def write_shown(out: Path, name: str, actions: Sequence[Action], duration_s: flo
         )
         for label in labels
     ]
-    draw_timeline([Strip(name, duration_s, tuple(rows or [make_row("nothing found", [], [], [], least=min_score)]))],
-                  out / f"{name}.png")  # fmt: skip
+    return draw_timeline([Strip(name, duration_s, tuple(rows or [make_row("nothing found", [], [], [], least=min_score)]))],
+                         out / f"{name}.png")  # fmt: skip
 
 
 def tell(name: str, actions: Sequence[Action]) -> None:

@@ -212,7 +212,8 @@ def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, e
             if note and len(notes) <= NOTES:
                 tqdm.write(f"note: {note}", file=sys.stderr)
             shown = [action for action in actions if action.score >= args.min_score]
-            write_shown(args.out, name, shown, record["duration_s"], args.min_score)
+            for remark in write_shown(args.out, name, shown, record["duration_s"], args.min_score):
+                tqdm.write(f"note: {remark}", file=sys.stderr)
             if args.burn:
                 classes, target = detector.config.classes, args.out / f"{name}.mp4"
                 burn_labels(path, target, shown, classes, record["duration_s"], args.fps, args.min_decoded)
