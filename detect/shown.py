@@ -40,8 +40,8 @@ def write_shown(out: Path, name: str, actions: Sequence[Action], duration_s: flo
         )
         for label in labels
     ]
-    return draw_timeline([Strip(name, duration_s, tuple(rows or [make_row("nothing found", [], [], [], least=min_score)]))],
-                         out / f"{name}.png")  # fmt: skip
+    strip = Strip(name, duration_s, tuple(rows or [make_row("nothing found", [], [], [], least=min_score)]))
+    return draw_timeline([strip], out / f"{name}.png")
 
 
 def tell(name: str, actions: Sequence[Action]) -> None:
