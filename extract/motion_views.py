@@ -11,8 +11,8 @@ from torch import Tensor
 
 import flow.store
 from features.stopwatch import Stopwatch
+from flow.difference import temporal_gradient
 from flow.geometry import Geometry
-from flow.gradient import temporal_gradient
 from flow.solver import make_solver
 from flow.store import dequantise, quantise
 from flow.video import Frame, VideoError

@@ -14,6 +14,7 @@ import flow.store
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, weights_sha256
 from extract.devices import add_device, choose_device
 from extract.settings import Settings, SettingsError
+from extract.tasks import extract_video
 from features import jobs
 from features.shares import share_files
 from features.store import StoreError, stored_fingerprints
@@ -22,8 +23,6 @@ from flow.planning import Probe, plan_videos
 from flow.settings import Settings as FlowSettings
 from flow.store import chunk_starts
 from flow.video import DECODERS, MIN_DECODED, VideoInfo, list_videos, probe
-
-TASK = "extract.tasks:extract_video"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +133,7 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
                 failures.append({"video": video, "cause": "StoreError", "message": str(error)})
                 continue
             made = {"store": str(store.absolute()), "settings": settings.to_json()}
-            work.append(jobs.Job(video, TASK, {"video": video, **planned[video].payload, **made}, info.num_frames))
+            work.append(jobs.Job(video, extract_video, {"video": video, **planned[video].payload, **made}, info.num_frames))
         return work, failures
 
     return jobs.run(

@@ -23,7 +23,7 @@ from extract.world.scene import render
 from extract.world.trimmed import CLIP_CLASSES, stage_clip
 from extract.world.untrimmed import FPS
 from features.commit import write_whole
-from flow.gradient import temporal_gradient
+from flow.difference import temporal_gradient
 from flow.solver import make_solver
 from flow.store import dequantise, quantise
 

@@ -3,7 +3,7 @@
 Requests come in as JSON lines on stdin, answers go out as JSON lines on what was stdout. Both are moved to descriptors
 of their own before any task is imported, and stdout is pointed at stderr: native code may print what it likes.
 
-    -> {"task": "extract.work:extract_video", "payload": {...}}
+    -> {"task": "extract.tasks:extract_video", "payload": {...}}
     <- {"ready": ...}                       the task is imported: what came before was the start, and no hang
     <- {"beat": 120}                        frames done so far; also the sign of life that the watchdog waits for
     <- {"done": {...}}                      the record that the task returned

@@ -41,15 +41,37 @@ THREAD_VARIABLES = (
 )
 
 
+Task = Callable[[dict[str, Any], Callable[[int], None]], dict[str, Any]]  # (payload, beat) -> record; see features.jobs
+
+
 @dataclass(frozen=True)
 class Job:
     """One piece of work, usually a video."""
 
     key: str  # unique in the run
-    task: str  # "package.module:function" with function(payload, beat) -> record; see features.jobs
+    task: Task | str  # a function of an importable module; on its way to other processes, its reference
     payload: dict[str, Any]  # JSON
     weight: int  # frames: the unit of progress and of balanced shards
     video: str = ""  # the video it belongs to, where that is not the key (chunks of a long video)
+
+    def __post_init__(self) -> None:
+        reference(self.task)  # refused where the job is made rather than in each child
+
+    def __reduce__(self) -> tuple[type[Job], tuple[Any, ...]]:
+        """Workers get the reference: only the child has to import the task, and with it a network library."""
+        return Job, (self.key, reference(self.task), self.payload, self.weight, self.video)
+
+
+def reference(task: Task | str) -> str:
+    """How a child is told a task: "package.module:function". ValueError for a function that it could not import."""
+    if isinstance(task, str):
+        return task
+    module, name = task.__module__, task.__qualname__
+    if module == "__main__" or getattr(sys.modules.get(module), name, None) is not task:
+        raise ValueError(
+            f"task {module}:{name} cannot be imported by a child process: define it at the top of a module"
+        )
+    return f"{module}:{name}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +181,7 @@ class Child:
         os.ftruncate(self.words.fileno(), 0)
         video = job.video or job.key
         try:
-            self.requests.write(json.dumps({"task": job.task, "payload": job.payload}).encode() + b"\n")
+            self.requests.write(json.dumps({"task": reference(job.task), "payload": job.payload}).encode() + b"\n")
         except BrokenPipeError:
             return self._crash(job, 0), False
         frames, silent_s, started = 0, 0.0, False

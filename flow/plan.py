@@ -11,10 +11,9 @@ from flow.chunk import planned_fingerprint
 from flow.planning import Planned, Probe, plan_videos
 from flow.settings import Settings
 from flow.store import CHUNK, chunk_starts, chunk_stream
+from flow.tasks import compute_chunk
 from flow.video import MIN_DECODED, list_videos, probe
 
-TASK = "flow.tasks:compute_chunk"
-BUNDLE_TASK = "flow.bundle:compute_bundle"
 BUNDLE = 4 * CHUNK  # frames of a GPU's job
 
 
@@ -96,7 +95,7 @@ def _chunks(video: str, planned: Planned, settings: Settings, store: Path) -> li
     return [
         jobs.Job(
             chunk_stream(video, start),
-            TASK,
+            compute_chunk,
             {"video": video, **planned.payload, **made, "start": start},
             min(CHUNK, num_pairs - start) + (start == 0),
             video,
@@ -107,6 +106,8 @@ def _chunks(video: str, planned: Planned, settings: Settings, store: Path) -> li
 
 def bundled(work: list[jobs.Job]) -> list[jobs.Job]:
     """The same chunks in fewer jobs, for a solver that wants many pairs at once."""
+    from flow.bundle import compute_bundle  # needs Triton, which only a GPU's backend does
+
     bundles: list[list[jobs.Job]] = []
     for job in work:
         if not bundles or sum(one.weight for one in bundles[-1]) + job.weight > BUNDLE + 1:
@@ -115,7 +116,7 @@ def bundled(work: list[jobs.Job]) -> list[jobs.Job]:
     return [
         jobs.Job(
             f"{chunks[0].key}+{len(chunks)}",
-            BUNDLE_TASK,
+            compute_bundle,
             {"chunks": {job.key: job.payload for job in chunks}},
             sum(job.weight for job in chunks),
             " ".join(dict.fromkeys(job.video for job in chunks)),

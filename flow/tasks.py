@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from flow.chunk import Chunk
-from flow.gradient import temporal_gradient
+from flow.difference import temporal_gradient
 from flow.settings import Settings
 from flow.solver import make_solver
 from flow.store import quantise

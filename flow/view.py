@@ -21,8 +21,8 @@ import numpy as np
 from features.commit import whole_file, write_whole
 from features.dashes import parse_args
 from features.outputs import OutputError, refuse_overwriting
+from flow.difference import temporal_gradient
 from flow.geometry import Geometry
-from flow.gradient import temporal_gradient
 from flow.parameters import PRESETS, FlowError
 from flow.solver import make_solver
 from flow.video import VideoError, probe, read_frames

@@ -2,12 +2,14 @@
 
 import json
 import os
+import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import taskbench
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import living
@@ -102,6 +104,22 @@ def test_an_exception_costs_one_video_and_keeps_the_child(run: Run, tmp_path: Pa
     assert records(tmp_path)["v0"]["pid"] == records(tmp_path)["v1"]["pid"]
     saved = read_report(tmp_path / "demo.reports" / "test.json")["failures"]
     assert "in refuse" in saved[1]["detail"]  # the traceback
+
+
+def test_a_task_is_named_as_a_function_and_told_to_workers_by_its_reference(run: Run) -> None:
+    job = Job("v", taskbench.add, {"a": 1, "b": 2}, weight=10)
+    assert run([job]).done == 1
+    sent = pickle.loads(pickle.dumps(job))
+    assert sent.task == "taskbench:add" and sent.payload == job.payload  # a worker need not import it
+
+
+def test_a_function_that_no_child_could_import_is_refused_where_the_job_is_made() -> None:
+    def inner(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[str, Any]:
+        return {}
+
+    for task in (inner, lambda payload, beat: {}):
+        with pytest.raises(ValueError, match="cannot be imported by a child process"):
+            Job("v", task, {}, weight=1)
 
 
 def test_native_prints_do_not_disturb_the_answers(run: Run, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from flow.planning import plan_video
 from flow.settings import Settings
 from flow.solver import TVL1
 from flow.store import quantise
+from flow.tasks import compute_chunk
 from flow.video import probe
 
 
@@ -106,7 +107,7 @@ def test_a_video_that_breaks_costs_itself_alone_and_what_is_there_is_not_made_ag
 
 
 def test_chunks_are_bundled_in_order_and_none_is_lost() -> None:
-    work = [Job(f"v{k}", "flow.tasks:compute_chunk", {"number": k}, weight, "v") for k, weight in enumerate([129] * 9)]
+    work = [Job(f"v{k}", compute_chunk, {"number": k}, weight, "v") for k, weight in enumerate([129] * 9)]
     bundles = bundled(work)
     assert [list(bundle.payload["chunks"]) for bundle in bundles] == [
         ["v0", "v1", "v2"], ["v3", "v4", "v5"], ["v6", "v7", "v8"]

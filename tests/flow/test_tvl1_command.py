@@ -13,7 +13,7 @@ import flow.gradient
 import flow.store
 import flow.tvl1
 import flow.view
-from flow.gradient import temporal_gradient
+from flow.difference import temporal_gradient
 from flow.solver import TVL1
 from flow.store import CHUNK, dequantise, quantise
 from flow.video import read_frames
