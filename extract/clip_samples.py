@@ -18,7 +18,7 @@ from features.store import Store
 from flow.geometry import Geometry
 from flow.video import VideoError, read_frames
 
-OneClip = tuple[np.ndarray, np.ndarray]  # (window, H, W, 3) uint8, (D,) float32
+OneClip = tuple[np.ndarray, np.ndarray]  # (steps read, H, W, 3) uint8, (D,) float32
 Loaded = tuple[np.ndarray, np.ndarray]  # a chunk: its frames (F, H, W, 3), the targets (clips, D)
 CLIPS_OF_A_CHUNK = 64  # neighbours share frames, so that long chunks cost little memory; short ones mix videos better
 
@@ -26,7 +26,7 @@ CLIPS_OF_A_CHUNK = 64  # neighbours share frames, so that long chunks cost littl
 class ClipBatch(NamedTuple):
     """Clips as `Backbone.prepare` takes them, and what a teacher made of them."""
 
-    clips: np.ndarray  # (B, window, H, W, 3) uint8
+    clips: np.ndarray  # (B, steps read, H, W, 3) uint8
     targets: np.ndarray  # (B, D) float32
 
 
@@ -79,8 +79,13 @@ class VideoClips:
         room_bytes: float = 2**31,
         workers: int = 1,
         decoder: str = "auto",
+        reads: Sequence[int] | None = None,
     ) -> None:
-        """room_bytes: of decoded frames held at a time; at least one chunk is."""
+        """room_bytes: of decoded frames held at a time; at least one chunk is.
+
+        reads: the frames of a clip that the student sees, numbers from 0 to window - 1; None: all.
+        """
+        self.reads = np.arange(window) if reads is None else np.asarray(reads)
         self.store, self.stream, self.geometry = store, stream, geometry
         self.window, self.stride, self.seed, self.decoder = window, stride, seed, decoder
         self.room_bytes, self.workers = room_bytes, workers
@@ -140,7 +145,7 @@ class VideoClips:
         places = [(frames, targets, i) for frames, targets in block for i in range(len(targets))]
         for place in order(len(places)):
             frames, targets, i = places[place]
-            yield frames[i * self.stride : i * self.stride + self.window], targets[i]
+            yield frames[i * self.stride + self.reads], targets[i]
 
     def _loaded(self, chunks: list[Chunk]) -> list[Loaded]:
         with ThreadPoolExecutor(self.workers) as pool:  # decoders let other threads work

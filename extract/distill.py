@@ -24,10 +24,11 @@ from pathlib import Path
 import torch
 
 import features
-from extract.backbones import BACKBONES, build_backbone
+from extract.backbones import BACKBONES, build_backbone, find_backbone
 from extract.backbones.base import Backbone
 from extract.checkpoints import WeightsError, write_state
 from extract.clip_samples import TaughtVideo, VideoClips
+from extract.cues import MOTION_CUES, RGB
 from extract.plan import choose_device, computes_bfloat16, explain
 from extract.settings import SettingsError
 from extract.student import Student, StudentRecipe
@@ -40,7 +41,6 @@ from flow.video import VideoError, list_videos, probe
 
 INTERRUPTED = 75
 CANNOT_WRITE = 74
-MOTION = ("flow", "gradient")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,9 +68,16 @@ def distill(args: argparse.Namespace) -> int:
     videos = taught_videos(store, stream, args.videos)
     taught = store.attributes(videos[0].name, stream)
     name = args.backbone or str(taught.get("backbone", ""))
-    if name not in BACKBONES:
-        raise SettingsError(f"--backbone: say which network is to learn; there are {', '.join(sorted(BACKBONES))}")
-    backbone = build_backbone(name, "rgb", args.init).requires_grad_(True)
+    if not name:
+        raise SettingsError(
+            f"--backbone: say which network is to learn: {', '.join(sorted(BACKBONES))} or package.module:Class"
+        )
+    if int(taught["window"]) < (find_backbone(name).steps or 0):
+        raise SettingsError(
+            f"--backbone {name}: reads {find_backbone(name).steps} steps of each clip, and {stream} was made of clips "
+            f"of {taught['window']}. Extract {stream} with a larger --window, or take another student"
+        )
+    backbone = build_backbone(name, RGB.name, args.init).requires_grad_(True)
     device = choose_device(args.device)
     recipe = StudentRecipe(args.seed, args.epochs, args.batch, args.learning_rate, patience=args.patience)
     source, held_out = split(args, videos, store, stream, backbone, taught)
@@ -102,11 +109,14 @@ def distill(args: argparse.Namespace) -> int:
 
 
 def first_motion(store: Store) -> str:
-    """The motion stream of a store, flow before gradient."""
-    there = {stream for video in store.videos for stream in store.streams(video)}
-    for stream in MOTION:
-        if stream in there:
-            return stream
+    """The motion stream of a store, flow before gradient: told by the cue that its parts say they show."""
+    there: dict[str, str] = {}  # stream -> cue
+    for video in store.videos:
+        for stream in set(store.streams(video)) - set(there):
+            there[stream] = str(store.attributes(video, stream).get("cue", stream))
+    for cue in MOTION_CUES:
+        if of_cue := sorted((stream for stream in there if there[stream] == cue), key=lambda s: (s != cue, s)):
+            return of_cue[0]
     raise SettingsError(
         f"{store.path}: holds {', '.join(sorted(there)) or 'nothing'}, and no motion to learn from. "
         "Make it: python -m extract.motion --cue flow --features ..."
@@ -149,7 +159,8 @@ def split(
 
     def clips(chosen: list[TaughtVideo], share: float) -> VideoClips:
         room = args.memory_gb * 2**30 * share
-        return VideoClips(chosen, store, stream, backbone.geometry, window, stride, args.seed, room, args.workers)
+        made = (backbone.geometry, window, stride, args.seed, room, args.workers)
+        return VideoClips(chosen, store, stream, *made, reads=backbone.reads(window))
 
     learning = [video for video in videos if video not in apart]
     if not learning:
@@ -190,7 +201,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--videos", nargs="+", required=True, metavar="PATH", help="files, folders, globs or .txt lists of paths")
     add("--out", type=Path, required=True, help="weights to write, for extract.rgb --weights")
     add("--stream", help="of the store, to learn from (default: flow, else gradient)")
-    add("--backbone", choices=sorted(BACKBONES), help="of the student (default: the motion network's)")
+    add(
+        "--backbone",
+        metavar="NAME",
+        help=f"of the student: {', '.join(sorted(BACKBONES))} or package.module:Class (default: the motion network's)",
+    )
     add("--init", type=Path, metavar="WEIGHTS", help="to begin with (default: the RGB weights that ship with it)")
     add("--epochs", type=int, default=recipe.epochs, help="over all clips (default: %(default)s)")
     add("--batch", type=int, default=recipe.batch, help="clips a step (default: %(default)s)")

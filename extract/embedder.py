@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from extract.backbones import BACKBONES, PRECISIONS, build_backbone, file_sha256, weights_sha256
-from extract.embedding import Embeddings, Network, embed_streams, show_rgb
+from extract.backbones import PRECISIONS, build_backbone, file_sha256, find_backbone, weights_sha256
+from extract.backbones.base import Backbone, BackboneError
+from extract.cues import RGB, Sight
+from extract.embedding import Embeddings, Network, embed_streams
 from extract.settings import Settings, SettingsError
 from features.stopwatch import Stopwatch
 
@@ -51,8 +53,8 @@ class Embedder:
 
     def __call__(self, path: Path, watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None) -> Embeddings:
         """The features of a video; VideoError if it cannot be read to its end, or is too short."""
-        view = show_rgb(self.networks[0].backbone.geometry)
-        return embed_streams(path, self.networks, view, watch, beat)
+        view, ahead = RGB.source(Sight(str(path), self.networks[0].backbone.geometry, watch))
+        return embed_streams(path, self.networks, view, watch, beat, ahead)
 
 
 def _settings(stream: str, wanted: str, weights: Sequence[Path], choice: Mapping[str, Any]) -> Settings:
@@ -63,11 +65,15 @@ def _settings(stream: str, wanted: str, weights: Sequence[Path], choice: Mapping
             f"features {wanted!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
             "here. Extract them as they were made before and use detect.run"
         )
-    shipped = [path for name in (stream, "rgb") if (path := BACKBONES[backbone].shipped_weights(name)) is not None]
+    try:
+        ships = find_backbone(backbone).shipped_weights
+    except BackboneError as error:
+        raise SettingsError(f"its stream {stream} was made by the backbone {error}") from None
+    shipped = [path for name in (stream, RGB.name) if (path := ships(name)) is not None]
     tried = []
     for path in dict.fromkeys([*weights, *shipped, None]):
-        sha256 = file_sha256(path) if path else weights_sha256(build_backbone(backbone, "rgb", quiet=True), None)
-        plain = Settings("rgb", stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
+        sha256 = file_sha256(path) if path else weights_sha256(build_backbone(backbone, RGB.name, quiet=True), None)
+        plain = Settings(RGB.name, stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
         for made in (replace(plain, precision=precision) for precision in PRECISIONS):
             if made.feature_id == wanted:
                 return made
@@ -78,5 +84,6 @@ def _settings(stream: str, wanted: str, weights: Sequence[Path], choice: Mapping
     )
 
 
-def _network(settings: Settings) -> Any:
-    return build_backbone(settings.backbone, "rgb", settings.weights, settings.device, settings.precision, quiet=True)
+def _network(settings: Settings) -> Backbone:
+    made = settings
+    return build_backbone(made.backbone, made.cue, made.weights, made.device, made.precision, quiet=True)

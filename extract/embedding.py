@@ -37,11 +37,6 @@ class Embeddings(NamedTuple):
     num_frames: int
 
 
-def show_rgb(geometry: Geometry) -> View:
-    """RGB shows the first of two neighbouring frames."""
-    return lambda previous, frame: geometry.crop_center(previous.rgb)
-
-
 def embed_video(
     path: Path,
     settings: Settings,
@@ -66,19 +61,23 @@ def embed_streams(
 ) -> Embeddings:
     """All features of a video by every network, decoded once.
 
-    Clips, geometry and decoding are those of the first network's settings; the others must have the same.
+    Clips, geometry and decoding are those of the first network's settings; the others must have the same. Each network
+    sees the steps of a clip that it reads.
     """
     settings, backbone = networks[0]
     frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
     features: dict[str, list[np.ndarray]] = {network.settings.stream: [] for network in networks}
     times = []
     size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
-    for batch in batches(cut(ahead(frames), view, settings.window, settings.stride), size):
+    reads = [network.backbone.reads(settings.window) for network in networks]
+    looked_at = sorted({step for each in reads for step in each})
+    for batch in batches(cut(ahead(frames), view, settings.window, settings.stride, looked_at), size):
         clips = np.stack([clip.steps for clip in batch])
-        for network in networks:
+        for network, each in zip(networks, reads, strict=True):
             stream = network.settings.stream
             with watch(f"{stream}_network"):
-                features[stream].append(network.backbone.embed(clips))
+                seen = clips if list(each) == looked_at else clips[:, [looked_at.index(step) for step in each]]
+                features[stream].append(network.backbone.embed(seen))
         times += [clip.t_center for clip in batch]
     if not times:
         raise VideoError(

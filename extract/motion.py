@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from extract.checkpoints import WeightsError
+from extract.cues import CUES, MOTION_CUES
 from extract.plan import add_arguments, computed_motion, explain, run, settings_from, stored_motion
 from extract.settings import SettingsError
 from features.dashes import parse_args
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m extract.motion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cue", choices=["flow", "gradient"], required=True)
+    parser.add_argument("--cue", choices=MOTION_CUES, required=True)
     parser.add_argument(
         "--flow", type=Path, metavar="STORE", help="flow computed by flow.tvl1; default: compute it here"
     )
@@ -38,21 +39,28 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parse_args(parser, argv)
     try:
-        more: dict[str, object] = {}
-        if args.cue == "flow" and args.flow is not None:
-            motion = stored_motion(args.flow, list(list_videos(args.videos, fps=args.fps, remarks=[])))
-            more = {"flow_store": args.flow.absolute(), "motion": motion}
-        elif args.cue == "flow":
-            backend = choose_backend(args.backend)
-            if not args.dry_run:
-                warm_up(backend)  # here, once: workers that start at the same time would each compile for themselves
-            motion = computed_motion(args.backbone, args.preset, backend)
-            more = {"flow_backend": backend, "flow_preset": args.preset, "motion": motion}
+        more = made_of(args)
         report = run(args, settings_from(args, args.cue, **more), f"extract.motion.{args.cue}")
     except (FlowError, SettingsError, StoreError, VideoError, WeightsError) as error:
         return explain(error)
     print(report)
     return report.exit_code
+
+
+def made_of(args: argparse.Namespace) -> dict[str, object]:
+    """The settings that say where flow comes from; none for a cue that is not made of it."""
+    if not CUES[args.cue].of_flow:
+        if args.flow is not None:
+            raise SettingsError(f"--flow {args.flow}: {args.cue} is computed from frames alone. Leave the option out")
+        return {}
+    if args.flow is not None:
+        motion = stored_motion(args.flow, list(list_videos(args.videos, fps=args.fps, remarks=[])))
+        return {"flow_store": args.flow.absolute(), "motion": motion}
+    backend = choose_backend(args.backend)
+    motion = computed_motion(args.backbone, args.preset, backend)
+    if not args.dry_run:
+        warm_up(backend)  # here, once: workers that start at the same time would each compile for themselves
+    return {"flow_backend": backend, "flow_preset": args.preset, "motion": motion}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 import flow.store
-from extract.backbones import BACKBONES, PRECISIONS, build_backbone, weights_sha256
+from extract.backbones import BACKBONES, PRECISIONS, build_backbone, find_backbone, try_backbone, weights_sha256
+from extract.backbones.base import BackboneError
+from extract.cues import FLOW
 from extract.devices import add_device, choose_device
 from extract.settings import Settings, SettingsError
 from extract.tasks import extract_video
@@ -38,10 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pictures is a video",
     )
     parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
-    parser.add_argument("--backbone", choices=sorted(BACKBONES), default=Settings.backbone)
+    parser.add_argument(
+        "--backbone",
+        default=Settings.backbone,
+        metavar="NAME",
+        help=f"{', '.join(sorted(BACKBONES))}, or package.module:Class for one of your own (default: %(default)s)",
+    )
     parser.add_argument("--weights", type=Path, help="checkpoint; default: what ships with the backbone, else random")
-    parser.add_argument("--window", type=int, default=Settings.window, help="frames seen by one clip")
-    parser.add_argument("--stride", type=int, default=Settings.stride, help="frames between the starts of clips")
+    parser.add_argument("--window", type=int, default=0, help="frames seen by one clip (default: the backbone's)")
+    parser.add_argument(
+        "--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)"
+    )
     parser.add_argument("--batch", type=int, default=Settings.batch, help="clips at a time; 0: by backbone and device")
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
     add_device(parser)
@@ -68,6 +77,8 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
     backbone = build_backbone(settings.backbone, cue, settings.weights)
+    if settings.backbone not in BACKBONES:
+        try_backbone(backbone, settings.window)
     if settings.weights is not None:
         settings = replace(settings, weights=settings.weights.absolute())
     return replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
@@ -75,7 +86,7 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
 
 def _shipped(settings: Settings) -> Path:
     """The weights that come with the package for a stream other than the cue itself."""
-    path = BACKBONES[settings.backbone].shipped_weights(settings.stream)
+    path = settings.network.shipped_weights(settings.stream)
     if path is None:
         raise SettingsError(
             f"--stream {settings.stream}: {settings.backbone} ships no weights for it. Give them with --weights; "
@@ -91,9 +102,12 @@ def computes_bfloat16() -> bool:
 
 def computed_motion(backbone: str, preset: str, backend: str) -> str:
     """What flow that is computed on the fly is made from, as flow.tvl1 would say it with the backbone's geometry."""
-    geometry = BACKBONES[backbone].geometry
+    try:
+        geometry = find_backbone(backbone).geometry
+    except BackboneError as error:
+        raise SettingsError(f"--backbone {error}") from None
     parameters = choose_parameters(preset, {})
-    made = FlowSettings("flow", geometry.short_side, geometry.crop, parameters=parameters, backend=backend).made_from
+    made = FlowSettings(FLOW.name, geometry.short_side, geometry.crop, parameters=parameters, backend=backend).made_from
     return json.dumps(made, sort_keys=True)
 
 
@@ -111,7 +125,7 @@ def stored_motion(path: Path, videos: list[str]) -> str:
     if not made:
         return ""
     attributes = store.attributes(next(iter(made.values())))
-    return json.dumps({name: attributes[name] for name in FlowSettings("flow").made_from}, sort_keys=True)
+    return json.dumps({name: attributes[name] for name in FlowSettings(FLOW.name).made_from}, sort_keys=True)
 
 
 def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Report:
@@ -133,7 +147,9 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
                 failures.append({"video": video, "cause": "StoreError", "message": str(error)})
                 continue
             made = {"store": str(store.absolute()), "settings": settings.to_json()}
-            work.append(jobs.Job(video, extract_video, {"video": video, **planned[video].payload, **made}, info.num_frames))
+            work.append(
+                jobs.Job(video, extract_video, {"video": video, **planned[video].payload, **made}, info.num_frames)
+            )
         return work, failures
 
     return jobs.run(
@@ -163,7 +179,7 @@ def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
 def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, info: VideoInfo) -> None:
     """Whether the flow store holds this very video, all of it, in the backbone's geometry and at this rate."""
     row = stored.row(video)
-    geometry = BACKBONES[settings.backbone].geometry.name
+    geometry = settings.network.geometry.name
     if row.geometry != geometry:
         raise StoreError(
             f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.backbone} needs "

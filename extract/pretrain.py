@@ -12,7 +12,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from extract.backbones.base import CHANNELS
+from extract.cues import CUES
 from extract.pretraining import Recipe, pretrain, write_weights
 from extract.world.photographs import WorldError
 
@@ -35,7 +35,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m extract.pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cue", choices=list(CHANNELS), required=True, help="what the backbone watches")
+    parser.add_argument("--cue", choices=list(CUES), required=True, help="what the backbone watches")
     parser.add_argument("--out", type=Path, required=True, help="file to write, such as extract/weights/nano_rgb.pt")
     parser.add_argument("--seed", type=int, default=0, help="of the clips and of the training (default: 0)")
     parser.add_argument("--clips", type=int, default=2400, help="to train on (default: 2400)")

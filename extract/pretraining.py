@@ -63,7 +63,7 @@ def make_clips(cue: str, num_clips: int, bias: float, seed: int, split: str) -> 
     labels = np.arange(num_clips) % len(CLIP_CLASSES)
     kept = Nano.window + 1
     stored = []
-    store: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = FlowOf() if cue == "flow" else np.asarray
+    store = STORED[cue]()
     for index, label in enumerate(tqdm(labels, desc=f"{split} clips", unit="clip")):
         rng = np.random.default_rng([seed, *split.encode(), index])
         frames = through_codec(render(stage_clip(rng, int(label), bias)), FPS)
@@ -82,6 +82,11 @@ class FlowOf:
         return quantise(np.stack([self.solve(a, b) for a, b in pairwise(gray)]))
 
 
+STORED: dict[str, Callable[[], Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]] = {
+    "rgb": lambda: np.asarray,
+    "gradient": lambda: np.asarray,
+    "flow": FlowOf,
+}
 DECODED: dict[str, Callable[[NDArray[np.uint8]], np.ndarray]] = {
     "rgb": lambda frames: frames[:, : Nano.window],
     "gradient": lambda frames: temporal_gradient(frames[:, :-1], frames[:, 1:]),
@@ -99,8 +104,8 @@ class Classifier(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """(B, 16, 64, 64, channels) as decoded -> (B, 12)."""
-        x = self.backbone.prepare(clips).contiguous(memory_format=torch.channels_last_3d)
-        return self.head(self.backbone(x).unflatten(1, (Nano.map_shape[0], -1)).mean(-1))
+        prepared = map(self.backbone.laid_out, self.backbone.inputs(clips))
+        return self.head(self.backbone(*prepared).unflatten(1, (Nano.map_shape[0], -1)).mean(-1))
 
 
 def pretrain(recipe: Recipe) -> tuple[Nano, float]:

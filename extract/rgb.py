@@ -17,6 +17,7 @@ import argparse
 import sys
 
 from extract.checkpoints import WeightsError
+from extract.cues import RGB
 from extract.plan import add_arguments, explain, run, settings_from
 from extract.settings import SettingsError
 from features.dashes import parse_args
@@ -29,10 +30,10 @@ def main(argv: list[str] | None = None) -> int:
         "python -m extract.rgb", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    parser.add_argument("--stream", default="rgb", help="to store them as: rgb, or rgb_NAME (default: rgb)")
+    parser.add_argument("--stream", default=RGB.name, help="to store them as: rgb, or rgb_NAME (default: rgb)")
     args = parse_args(parser, argv)
     try:
-        report = run(args, settings_from(args, "rgb", stream=args.stream), command_of(args.stream))
+        report = run(args, settings_from(args, RGB.name, stream=args.stream), command_of(args.stream))
     except (SettingsError, StoreError, VideoError, WeightsError) as error:
         return explain(error)
     print(report)
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def command_of(stream: str) -> str:
     """The name of the report: one for every stream of a store."""
-    return "extract.rgb" if stream == "rgb" else f"extract.rgb.{stream}"
+    return "extract.rgb" if stream == RGB.name else f"extract.rgb.{stream}"
 
 
 if __name__ == "__main__":

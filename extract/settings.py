@@ -1,14 +1,14 @@
 """Settings of an extraction: what the user chose, and the identities of what is made with it."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from extract.backbones import BACKBONES, PRECISIONS
-from extract.backbones.base import CHANNELS
+from extract.backbones import BACKBONES, OWN, PRECISIONS, find_backbone
+from extract.backbones.base import Backbone, BackboneError
+from extract.cues import CUES, RGB
 from features.store import fingerprint
 from flow.video import MIN_DECODED
 
@@ -25,11 +25,11 @@ class Settings:
 
     cue: str  # what the network sees
     stream: str = ""  # under which the store keeps the features; empty: the cue. Changes no value
-    backbone: str = "i3d_inception"
+    backbone: str = "i3d_inception"  # one of BACKBONES, or package.module:Class
     weights: Path | None = None  # None: those that ship with the backbone, else random
     weights_sha256: str = ""
-    window: int = 16  # frames
-    stride: int = 4  # frames
+    window: int = 0  # frames; 0: the backbone's own
+    stride: int = 0  # frames; 0: the backbone's own
     batch: int = 0  # clips; 0: the backbone's choice; changes values by rounding only
     precision: str = "float32"
     device: str = "cpu"
@@ -44,16 +44,26 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.stream:
             object.__setattr__(self, "stream", self.cue)
+        try:
+            network = self.network
+        except BackboneError as error:
+            raise SettingsError(f"--backbone {error}") from None
+        if self.cue not in CUES:
+            raise SettingsError(f"cue {self.cue!r}: expected {', '.join(CUES)}")
+        for name in ("window", "stride"):
+            if getattr(self, name) == 0:
+                object.__setattr__(self, name, getattr(network, name))
+        least = max(2, network.steps or 0)
+        watches = ", ".join(network.scales)
         checks = [
-            (self.cue in CHANNELS, f"cue {self.cue!r}: expected {', '.join(CHANNELS)}"),
+            (self.cue in network.scales, f"--backbone {self.backbone}: watches {watches}, and not {self.cue}"),
             (
-                re.fullmatch(rf"{self.cue}(_[a-z0-9_]+)?", self.stream) is not None,
+                CUES[self.cue].names(self.stream),
                 f"--stream {self.stream}: expected {self.cue}, or {self.cue}_ and lower-case letters, digits or "
                 f"underscores, such as {self.cue}_motion: the name tells what the network sees",
             ),
-            (self.backbone in BACKBONES, f"--backbone {self.backbone}: expected {', '.join(BACKBONES)}"),
             (self.precision in PRECISIONS, f"--precision {self.precision}: expected {', '.join(PRECISIONS)}"),
-            (self.window >= 2, f"--window {self.window}: expected at least 2 frames"),
+            (self.window >= least, f"--window {self.window}: expected at least {least} frames"),
             (self.stride >= 1, f"--stride {self.stride}: expected at least 1 frame"),
             (self.batch >= 0, f"--batch {self.batch}: expected at least 1 clip, or 0 for the backbone's choice"),
             (self.fps is None or 0 < self.fps < math.inf, f"--fps {self.fps}: expected frames per second, more than 0"),
@@ -62,6 +72,11 @@ class Settings:
         wrong = [message for fine, message in checks if not fine]
         if wrong:
             raise SettingsError("; ".join(wrong))
+
+    @property
+    def network(self) -> type[Backbone]:
+        """The class of the backbone."""
+        return find_backbone(self.backbone)
 
     def values(self) -> dict[str, Any]:
         """All that makes features what they are; what differs from video to video, such as its rate, is left out."""
@@ -73,7 +88,7 @@ class Settings:
             "window": self.window,
             "stride": self.stride,
             "tail_rule": "window+1",  # a clip needs the frame after its last one
-            "geometry": BACKBONES[self.backbone].geometry.name,
+            "geometry": self.network.geometry.name,
             "precision": self.precision,
             "motion": self.motion,
         }
@@ -85,9 +100,9 @@ class Settings:
 
     @staticmethod
     def backbone_of(feature_id: str) -> str | None:
-        """The backbone that made the RGB features of this id; None if it is none of ours."""
-        name = feature_id.rsplit("-rgb-", 1)[0]
-        return name if name in BACKBONES and name != feature_id else None
+        """The backbone that made the RGB features of this id, ours or package.module:Class; None if it tells none."""
+        name = feature_id.rsplit(f"-{RGB.name}-", 1)[0]
+        return name if (name in BACKBONES or OWN.fullmatch(name)) and name != feature_id else None
 
     def fingerprint(self, video_sha256: str, decoded_by: str = "") -> str:
         """Changes whenever the part of a video must be made anew.
@@ -101,8 +116,7 @@ class Settings:
 
     def attributes(self) -> dict[str, Any]:
         """What a part says of its settings."""
-        backbone = BACKBONES[self.backbone]
-        return {**self.values(), "feature_id": self.feature_id, "map_shape": list(backbone.map_shape)}
+        return {**self.values(), "feature_id": self.feature_id, "map_shape": list(self.network.map_shape)}
 
     def to_json(self) -> dict[str, Any]:
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}

@@ -12,6 +12,7 @@ Sources: modality hallucination (Hoffman et al., CVPR 2016) and MARS (Crasto et 
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -83,20 +84,31 @@ class Student(nn.Module):
             torch.manual_seed(seed)
             self.output = nn.Conv1d(backbone.map_shape[0], dim // cells, 1)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips (B, C, window, H, W) as prepared -> the teacher's normalised features (B, channels, cells)."""
-        features = self.backbone(clips.contiguous(memory_format=torch.channels_last_3d))
+    def forward(self, *prepared: Tensor) -> Tensor:
+        """Clips as the backbone's `inputs` gives them -> the teacher's normalised features (B, channels, cells)."""
+        features = self.backbone(*map(self.backbone.laid_out, prepared))
         return self.output(features.unflatten(1, (self.backbone.map_shape[0], -1)))
 
 
-def change_colours(clips: Tensor, recipe: StudentRecipe, generator: torch.Generator) -> Tensor:
-    """Clips (B, 3, window, H, W), the colours of each mixed, scaled and shifted at random, alike in all its frames."""
-    size = len(clips)
+class Colours(NamedTuple):
+    """A change of the colours of each clip: c -> mix c + shift."""
+
+    mix: Tensor  # (B, 3, 3)
+    shift: Tensor  # (B, 3)
+
+    def change(self, prepared: Tensor) -> Tensor:
+        """Clips (B, 3, ...), or (B * frames, 3, ...), with colours changed alike in all frames of a clip."""
+        frames = len(prepared) // len(self.mix)
+        mix, shift = (each.to(prepared).repeat_interleave(frames, dim=0) for each in self)
+        mixed = torch.einsum("bij,bj...->bi...", mix, prepared)
+        return mixed + shift.reshape(*shift.shape, *[1] * (prepared.dim() - 2))
+
+
+def draw_colours(size: int, recipe: StudentRecipe, generator: torch.Generator) -> Colours:
+    """Random changes for `size` clips, in the units of what the backbone prepares."""
     mix = torch.eye(3) + recipe.colour * torch.randn(size, 3, 3, generator=generator)
     contrast = (1 + recipe.light * torch.randn(size, 1, 1, generator=generator)).clamp(0.4, 1.8)
-    shift = recipe.light * torch.randn(size, 3, 1, 1, 1, generator=generator)
-    mixed = torch.einsum("bij,bjthw->bithw", (mix * contrast).to(clips), clips)
-    return mixed + shift.to(clips)
+    return Colours(mix * contrast, recipe.light * torch.randn(size, 3, generator=generator))
 
 
 def one_cycle(step: int, steps: int, peak: float, warmup: float) -> float:
@@ -122,7 +134,7 @@ def explained(student: Student, source: ClipSource, batch: int, device: str, bfl
     for clips, targets in source.in_order(batch):
         wanted = student.channels(torch.from_numpy(targets).to(device))
         with torch.autocast(device_type(device), torch.bfloat16, enabled=bfloat16):
-            made = student(student.backbone.prepare(torch.from_numpy(clips).to(device)))
+            made = student(*student.backbone.inputs(torch.from_numpy(clips).to(device)))
         left += float((made.float() - wanted).square().sum())
         sums.append(wanted.sum(0))
         total += float(wanted.square().sum())

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from extract.backbones import Backbone
 from extract.checkpoints import WeightsError
 from extract.clip_samples import ClipSource
-from extract.student import Student, StudentRecipe, change_colours, device_type, explained, one_cycle
+from extract.student import Student, StudentRecipe, device_type, draw_colours, explained, one_cycle
 from features.commit import write_whole
 
 
@@ -76,7 +76,8 @@ class Training:
         recipe = self.recipe
         draws = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
         with torch.autocast(device_type(self.device), torch.bfloat16, enabled=self.bfloat16):
-            made = self.student(change_colours(self.student.backbone.prepare(clips), recipe, draws))
+            colours = draw_colours(len(clips), recipe, draws)
+            made = self.student(*map(colours.change, self.student.backbone.inputs(clips)))
         loss = F.mse_loss(made.float(), self.student.channels(targets))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

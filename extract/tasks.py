@@ -9,13 +9,11 @@ import cv2
 import torch
 
 from extract.backbones import Backbone, build_backbone
-from extract.clips import View
-from extract.embedding import embed_video, show_rgb
-from extract.motion_views import BatchedFlowView, FlowView, GradientView, StoredFlowView
+from extract.cues import CUES, Sight
+from extract.embedding import embed_video
 from extract.settings import Settings
 from features.stopwatch import Stopwatch
 from features.store import Part, write_part
-from flow.geometry import Geometry
 from flow.planning import as_planned
 from flow.video import VideoInfo
 
@@ -29,8 +27,8 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     cv2.setNumThreads(1)
     backbone = _backbone(settings)
     watch = Stopwatch(settings.device)
-    view = make_view(payload["video"], settings, backbone.geometry, watch)
-    ahead = view.solved if isinstance(view, BatchedFlowView) else iter
+    made_of = (settings.flow_store, settings.flow_backend, settings.flow_preset)
+    view, ahead = CUES[settings.cue].source(Sight(payload["video"], backbone.geometry, watch, *made_of))
     with as_planned(payload, beat) as info:
         made = embed_video(info.path, settings, backbone, view, watch, beat, ahead)
     part = Part(
@@ -48,17 +46,6 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
         "device": settings.device,
         "threads": torch.get_num_threads(),
     }
-
-
-def make_view(video: str, settings: Settings, geometry: Geometry, watch: Stopwatch) -> View:
-    """What the cue of these settings shows of two frames."""
-    if settings.cue == "flow" and settings.flow_store is not None:
-        return StoredFlowView(watch, settings.flow_store, video)
-    if settings.cue == "flow" and settings.flow_backend == "cuda":
-        return BatchedFlowView(geometry, watch, settings.flow_preset)
-    if settings.cue == "flow":
-        return FlowView(geometry, watch, settings.flow_backend, settings.flow_preset)
-    return show_rgb(geometry) if settings.cue == "rgb" else GradientView(geometry, watch)
 
 
 def attributes(settings: Settings, info: VideoInfo, num_frames: int) -> dict[str, Any]:

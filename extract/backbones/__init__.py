@@ -1,19 +1,50 @@
-"""Published and small video backbones: one file each, one dictionary."""
+"""Published and small video backbones: one file each, one dictionary; one's own by package.module:Class."""
 
 import hashlib
+import importlib
+import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from extract.backbones.base import Backbone
+from extract.backbones.base import Backbone, BackboneError
 from extract.backbones.i3d import I3D
 from extract.backbones.nano import Nano
 from extract.checkpoints import WeightsError
+from extract.cues import CUES
 
 BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in (I3D, Nano)}
+OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RANDOM_SEED = 0  # of the weights of a backbone that was given none
+DECLARED = ("geometry", "dim", "map_shape")
+
+
+def find_backbone(name: str) -> type[Backbone]:
+    """The class of this name, one of BACKBONES or package.module:Class. BackboneError says what is missing."""
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if OWN.fullmatch(name) is None:
+        raise BackboneError(f"{name}: expected {', '.join(BACKBONES)}, or package.module:Class for one of your own")
+    module, _, wanted = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), wanted, None)
+    except Exception as error:  # a stranger's module may raise anything
+        raise BackboneError(
+            f"{name}: module {module} cannot be imported: {type(error).__name__}: {error}. Run from the folder that "
+            "holds it, put that folder into PYTHONPATH, or install it"
+        ) from error
+    if found is None:
+        raise BackboneError(f"{name}: module {module} has no class {wanted}")
+    if not (isinstance(found, type) and issubclass(found, Backbone)):
+        raise BackboneError(f"{name}: is no subclass of extract.backbones.base.Backbone")
+    if found.name in BACKBONES:
+        raise BackboneError(f"{name}: calls itself {found.name}, which is another backbone. Leave `name` out")
+    if missing := [attribute for attribute in DECLARED if not hasattr(found, attribute)]:
+        raise BackboneError(f"{name}: declares no {', '.join(missing)}")
+    return found
 
 
 def build_backbone(
@@ -25,9 +56,10 @@ def build_backbone(
     quiet: bool = False,
 ) -> Backbone:
     """A backbone ready to embed clips; without weights those that ship with it, else random ones, said loudly."""
+    made = find_backbone(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        backbone = BACKBONES[name](cue)
+        backbone = made(cue) if name in BACKBONES else _own(made, name, cue)
     weights = weights or backbone.shipped_weights(cue)
     if weights is not None:
         backbone.load(weights)
@@ -38,7 +70,30 @@ def build_backbone(
             file=sys.stderr,
         )
     backbone.eval().requires_grad_(False)
-    return backbone.to(device=device, dtype=PRECISIONS[precision], memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    backbone.to(device=device, dtype=PRECISIONS[precision])
+    backbone.to_memory_format()
+    return backbone
+
+
+def _own(made: type[Backbone], name: str, cue: str) -> Backbone:
+    try:
+        return made(cue)
+    except Exception as error:  # a stranger's class may raise anything
+        raise BackboneError(f"{name}: cannot be built for {cue}: {type(error).__name__}: {error}") from error
+
+
+def try_backbone(backbone: Backbone, window: int) -> None:
+    """Embeds an empty clip of this window; BackboneError if that fails, before any video is read."""
+    side, cue = backbone.geometry.crop, CUES[backbone.cue]
+    clip = np.zeros((1, len(backbone.reads(window)), side, side, cue.channels), np.uint8)
+    try:
+        backbone.embed(clip)
+    except BackboneError:
+        raise
+    except Exception as error:  # a stranger's network may raise anything
+        raise BackboneError(
+            f"{backbone.name}: fails on a clip {clip.shape} of {backbone.cue}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def weights_sha256(backbone: Backbone, weights: Path | None) -> str:

@@ -5,9 +5,13 @@ Four convolutions, 16 frames of 64x64 in, a map of 192 x 4 x 4 x 4 out. Its feat
 for a student to recover motion from.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from extract.backbones.base import Backbone
+from extract.cues import Scale
 from flow.geometry import Geometry
 
 WIDTH = 24  # channels after the first block; doubled by each further one
@@ -32,6 +36,12 @@ class Nano(Backbone):
     geometry = Geometry(short_side=64, crop=64)
     map_shape = (8 * WIDTH, 2, 2, 2)
     dim = 8 * WIDTH * 8
+    # To about -2..2 whatever the cue: at 64 pixels, a motion of 2 pixels a frame is a large one.
+    scales: ClassVar[Mapping[str, Scale]] = {
+        "rgb": lambda x: x / 64 - 2,
+        "flow": lambda x: x / 2.0,
+        "gradient": lambda x: x / 24.0,
+    }
 
     def __init__(self, cue: str) -> None:
         super().__init__(cue)
@@ -46,13 +56,6 @@ class Nano(Backbone):
             Block(4 * WIDTH, 8 * WIDTH, (3, 3, 3), (1, 1, 1)),
         )
         self.cells = nn.AdaptiveAvgPool3d((2, 2, 2))
-
-    def prepare(self, clips: Tensor) -> Tensor:
-        """As decoded to about -2..2 whatever the cue: at 64 pixels, a motion of 2 pixels a frame is a large one."""
-        x = clips.permute(0, 4, 1, 2, 3).float()
-        if self.cue == "rgb":
-            return x / 64 - 2
-        return x / (2.0 if self.cue == "flow" else 24.0)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cells(self.body(x)).flatten(1)

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from extract.backbones import BACKBONES, Backbone, build_backbone
-from extract.embedding import embed_video, show_rgb
+from extract.cues import show_rgb
+from extract.embedding import embed_video
 from extract.settings import Settings
 from features.stopwatch import Stopwatch
 
@@ -38,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     backbone = build_backbone(args.backbone, "rgb")
-    settings = Settings("rgb", args.backbone)
+    settings = Settings("rgb", backbone=args.backbone)
     with tempfile.TemporaryDirectory() as folder:
         path = write_video(Path(folder) / "v.mp4", args.frames)
         watch = Stopwatch()

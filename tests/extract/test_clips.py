@@ -11,7 +11,7 @@ import torch
 
 from extract import motion_views
 from extract.clips import batches, cut
-from extract.embedding import show_rgb
+from extract.cues import show_rgb
 from extract.motion_views import BatchedFlowView, FlowView, GradientView
 from extract.settings import Settings
 from features.grid import num_clips

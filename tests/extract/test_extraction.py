@@ -17,7 +17,8 @@ import torch
 import features
 from extract import motion, motion_views, plan, rgb
 from extract.backbones import build_backbone
-from extract.embedding import embed_video, show_rgb
+from extract.cues import show_rgb
+from extract.embedding import embed_video
 from extract.plan import computed_motion, stored_motion
 from extract.settings import Settings
 from extract.tasks import attributes, extract_video

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import extract.weights
-from extract.backbones.base import CHANNELS
 from extract.backbones.nano import Nano
+from extract.cues import CUES as ALL_CUES
 
 CUES = ("rgb", "flow", "gradient")
 WEIGHTS = Path(extract.weights.__file__).parent
@@ -17,7 +17,7 @@ WEIGHTS = Path(extract.weights.__file__).parent
 def clips(cue: str, count: int = 2) -> np.ndarray:
     """Random clips as decoded: (B, 16, 64, 64, channels)."""
     rng = np.random.default_rng(0)
-    shape = (count, 16, 64, 64, CHANNELS[cue])
+    shape = (count, 16, 64, 64, ALL_CUES[cue].channels)
     if cue == "flow":
         return rng.normal(0, 1, shape).astype(np.float32)
     if cue == "gradient":

@@ -17,7 +17,7 @@ from extract.backbones import build_backbone
 from extract.backbones.nano import Nano
 from extract.checkpoints import WeightsError, read_state
 from extract.clip_samples import ClipArrays, TaughtVideo, VideoClips
-from extract.student import Student, StudentRecipe, change_colours, explained, one_cycle
+from extract.student import Student, StudentRecipe, draw_colours, explained, one_cycle
 from extract.student_training import Interrupted, Training, train_student
 from features.store import Part, build_index, write_part
 from flow.geometry import Geometry
@@ -122,13 +122,22 @@ def test_r2_is_one_for_a_perfect_student_and_none_for_the_mean() -> None:
 
 def test_changed_colours_are_the_same_in_all_frames_and_leave_what_moves() -> None:
     clips = torch.rand(2, 3, 4, 8, 8)
-    changed = change_colours(clips, StudentRecipe(), torch.Generator().manual_seed(0))
+    colours = draw_colours(2, StudentRecipe(), torch.Generator().manual_seed(0))
+    changed = colours.change(clips)
     assert not torch.allclose(changed, clips, atol=0.1)
     still = clips[:, :, :1].expand_as(clips)
-    made = change_colours(still, StudentRecipe(), torch.Generator().manual_seed(0))
+    made = colours.change(still)
     torch.testing.assert_close(made, made[:, :, :1].expand_as(made))
     plain = StudentRecipe(colour=0.0, light=0.0)
-    torch.testing.assert_close(change_colours(clips, plain, torch.Generator()), clips)
+    torch.testing.assert_close(draw_colours(2, plain, torch.Generator()).change(clips), clips)
+
+
+def test_colours_change_alike_whether_frames_stand_in_the_clip_or_are_folded_into_the_batch() -> None:
+    clips = torch.rand(2, 3, 4, 8, 8)
+    colours = draw_colours(2, StudentRecipe(), torch.Generator().manual_seed(0))
+    folded = clips.transpose(1, 2).flatten(0, 1)  # (B * frames, 3, H, W)
+    made = colours.change(folded).unflatten(0, (2, 4)).transpose(1, 2)
+    torch.testing.assert_close(made, colours.change(clips))
 
 
 def test_the_learning_rate_climbs_to_its_peak_and_falls_to_nothing() -> None:
