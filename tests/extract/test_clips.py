@@ -63,6 +63,19 @@ def test_clips_further_apart_than_they_are_long_leave_frames_out() -> None:
     assert looked_at == [0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23]  # no flow is computed for nobody
 
 
+def test_steps_that_no_clip_reads_are_not_looked_at() -> None:
+    looked_at = []
+
+    def view(previous: Frame, frame: Frame) -> np.ndarray:
+        looked_at.append(previous.index)
+        return previous.rgb
+
+    clips = list(cut(film(26), view, 16, 4, reads=[0, 4, 8, 12]))
+    assert [clip.steps[:, 0, 0, 0].tolist() for clip in clips] == [[0, 4, 8, 12], [4, 8, 12, 16], [8, 12, 16, 20]]
+    assert looked_at == [0, 4, 8, 12, 16, 20, 24]
+    assert [clip.t_center for clip in clips] == [clip.t_center for clip in cut(film(26), first, 16, 4)]
+
+
 def test_centres_are_those_of_a_regular_grid() -> None:
     times = [clip.t_center for clip in cut(film(40, fps=20), first, 16, 4)]
     np.testing.assert_allclose(times, (np.arange(6) * 4 + 8) / 20)

@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,12 +23,14 @@ from extract.cues import CUES, Sight
 from extract.embedder import Embedder
 from extract.embedding import Network, embed_streams, embed_video
 from extract.plan import computed_motion
-from extract.settings import Settings
+from extract.settings import Settings, SettingsError
 from features.grid import num_clips
 from features.stopwatch import Stopwatch
 from features.store import Part, build_index, write_part
 from flow.difference import temporal_gradient
 from flow.video import Frame, VideoError, probe, read_frames
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Declared(NamedTuple):
@@ -278,6 +283,63 @@ def test_weights_and_name_of_ones_own_backbone_are_in_the_id() -> None:
     assert len(set(ids)) == 4 and ids[0].startswith("own_backbones:FrameNet-rgb-")
     assert [Settings.backbone_of(one) for one in ids] == [frames, frames, pathways, pathways]
     assert Settings.backbone_of("npy") is None and Settings.backbone_of("tsn-rgb-0123456789abcdef") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere", "nowhere: expected i3d_inception, nano, or package.module:Class"),
+        (
+            "gone.nets:Tiny",
+            "module gone.nets cannot be imported: ModuleNotFoundError: No module named 'gone'. Run from",
+        ),
+        ("own_backbones:Missing", "module own_backbones has no class Missing"),
+        ("own_backbones:NUMBER", "is no subclass of extract.backbones.base.Backbone"),
+        ("own_backbones:Usurper", "calls itself nano, which is another backbone"),
+        ("own_backbones:Unfinished", "declares no geometry, dim, map_shape"),
+        ("own_backbones:Broken", "cannot be built for rgb: RuntimeError: no such layer"),
+        ("own_backbones:Wide", "gave (1, 24) for 1 clips, but declares dim = 99"),
+    ],
+)
+def test_what_is_no_backbone_is_refused_by_one_line_before_any_video_is_read(
+    name: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, weights = tmp_path / "f.h5", tmp_path / "w.pt"
+    write_state(weights, find_backbone("own_backbones:FrameNet")("rgb").state_dict(), "{}")  # Wide has the same tensors
+    command = ["--videos", str(tmp_path), "--features", str(store), "--weights", str(weights), "--device", "cpu"]
+    assert rgb.main([*command, "--backbone", name]) == 2
+    told = capsys.readouterr().err.strip()
+    assert said in told and len(told.splitlines()) == 1 and not store.exists()
+
+
+def test_a_window_or_a_cue_that_a_backbone_does_not_take_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--window 4: expected at least 8 frames"):
+        Settings("rgb", backbone="own_backbones:FrameNet", window=4)
+    with pytest.raises(SettingsError, match=r"own_backbones:TwoPathways: watches rgb, flow, and not gradient"):
+        Settings("gradient", backbone="own_backbones:TwoPathways")
+
+
+def test_a_detector_says_which_backbone_of_ones_own_it_misses() -> None:
+    with pytest.raises(SettingsError, match=r"stream rgb was made by the backbone gone\.nets:Tiny: module gone\.nets"):
+        Embedder({"rgb": "gone.nets:Tiny-rgb-0123456789abcdef"}, 64, 8)
+
+
+def test_the_example_of_the_documentation_runs_as_it_stands(tmp_path: Path) -> None:
+    """The class into mynet.py, the command in the folder that holds it."""
+    section = (ROOT / "docs" / "extraction.md").read_text().split("### One's own")[1]
+    code, shown = (block.split("```")[0] for block in (section.split("```python\n")[1], section.split("```\n")[2]))
+    (tmp_path / "mynet.py").write_text(code)
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "v.mp4", 81)
+    command = next(line for line in shown.splitlines() if line.startswith("python -m extract.rgb"))
+    words = [sys.executable, *command.split()[1:]]
+    done = subprocess.run(
+        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    opened = features.open(tmp_path / "features" / "x.h5")
+    assert opened.read("v", "rgb").shape == (3, 64)
+    assert opened.feature_id("rgb").startswith("mynet:FrameNet-rgb-")
 
 
 def test_every_backbone_that_ships_is_tested_here() -> None:

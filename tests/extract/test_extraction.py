@@ -151,6 +151,14 @@ def test_a_part_says_where_it_comes_from(videos: Path) -> None:
     assert said["map_shape"] == [192, 2, 2, 2]
 
 
+def test_flow_is_no_choice_of_a_cue_that_is_not_made_of_it(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--cue", "gradient", "--flow", str(tmp_path / "flow.h5")]
+    assert motion.main([*more, *options(videos, tmp_path / "f.h5")]) == 2
+    assert "gradient is computed from frames alone. Leave the option out" in capsys.readouterr().err
+
+
 def test_a_video_shorter_than_a_clip_says_how_many_frames_it_needs(tmp_path: Path) -> None:
     path = write_video(tmp_path / "short.mp4", num_frames=16)
     with pytest.raises(VideoError, match=r"short\.mp4: 16 frames are too few: a window of 16 needs at least 17"):
