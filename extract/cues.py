@@ -1,7 +1,7 @@
 """Cues: what a clip can show, as values. A stream of a store (rgb, rgb_motion, flow) shows one of them.
 
     CUES["flow"].channels                      # 2
-    source = CUES["flow"].source(Sight("video_1", geometry, watch))
+    source = CUES["flow"].source(SourceOptions("video_1", geometry, watch))
     step = source.view(frame_k, frame_k_plus_1)    # (H, W, 2)
 
 A cue of one frame can be had from any video; a motion cue needs two, and flow costs more than any network. The code
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from extract.clips import View
@@ -25,8 +26,8 @@ FLOW_BOUND = 20.0  # pixels; flow is stored clipped to it
 Scale = Callable[[Tensor], Tensor]  # float values as decoded -> as a network was trained on
 
 
-class Sight(NamedTuple):
-    """From where a cue of a video is seen."""
+class SourceOptions(NamedTuple):
+    """What a source needs to know: which video, cut out how, and where flow comes from."""
 
     video: str  # id
     geometry: Geometry
@@ -49,8 +50,9 @@ class Cue:
 
     name: str
     channels: int
+    dtype: type[np.generic]  # as decoded
     scale: Scale  # to [-1, 1], as I3D was trained
-    source: Callable[[Sight], Source]
+    source: Callable[[SourceOptions], Source]
     of_two_frames: bool = False  # motion
     of_flow: bool = False  # TV-L1 is behind it
 
@@ -64,26 +66,26 @@ def show_rgb(geometry: Geometry) -> View:
     return lambda previous, frame: geometry.crop_center(previous.rgb)
 
 
-def _gradient(sight: Sight) -> Source:
+def _gradient(options: SourceOptions) -> Source:
     from extract.motion_views import GradientView
 
-    return Source(GradientView(sight.geometry, sight.watch))
+    return Source(GradientView(options.geometry, options.watch))
 
 
-def _flow(sight: Sight) -> Source:
+def _flow(options: SourceOptions) -> Source:
     """From a store, from a GPU that solves many pairs at once, or pair by pair: the same values."""
     from extract.motion_views import BatchedFlowView, FlowView, StoredFlowView
 
-    if sight.flow_store is not None:
-        return Source(StoredFlowView(sight.watch, sight.flow_store, sight.video))
-    if sight.flow_backend == "cuda":
-        batched = BatchedFlowView(sight.geometry, sight.watch, sight.flow_preset)
+    if options.flow_store is not None:
+        return Source(StoredFlowView(options.watch, options.flow_store, options.video))
+    if options.flow_backend == "cuda":
+        batched = BatchedFlowView(options.geometry, options.watch, options.flow_preset)
         return Source(batched, batched.solved)
-    return Source(FlowView(sight.geometry, sight.watch, sight.flow_backend, sight.flow_preset))
+    return Source(FlowView(options.geometry, options.watch, options.flow_backend, options.flow_preset))
 
 
-RGB = Cue("rgb", 3, lambda x: x * (2 / 255) - 1, lambda sight: Source(show_rgb(sight.geometry)))
-FLOW = Cue("flow", 2, lambda x: x / FLOW_BOUND, _flow, of_two_frames=True, of_flow=True)
-GRADIENT = Cue("gradient", 3, lambda x: x / 255.0, _gradient, of_two_frames=True)
+RGB = Cue("rgb", 3, np.uint8, lambda x: x * (2 / 255) - 1, lambda options: Source(show_rgb(options.geometry)))
+FLOW = Cue("flow", 2, np.float32, lambda x: x / FLOW_BOUND, _flow, of_two_frames=True, of_flow=True)
+GRADIENT = Cue("gradient", 3, np.int16, lambda x: x / 255.0, _gradient, of_two_frames=True)
 CUES: dict[str, Cue] = {cue.name: cue for cue in (RGB, FLOW, GRADIENT)}
 MOTION_CUES = tuple(name for name, cue in CUES.items() if cue.of_two_frames)

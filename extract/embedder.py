@@ -7,7 +7,7 @@ from typing import Any
 
 from extract.backbones import PRECISIONS, build_backbone, file_sha256, find_backbone, weights_sha256
 from extract.backbones.base import Backbone, BackboneError
-from extract.cues import RGB, Sight
+from extract.cues import RGB, SourceOptions
 from extract.embedding import Embeddings, Network, embed_streams
 from extract.settings import Settings, SettingsError
 from features.stopwatch import Stopwatch
@@ -53,7 +53,7 @@ class Embedder:
 
     def __call__(self, path: Path, watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None) -> Embeddings:
         """The features of a video; VideoError if it cannot be read to its end, or is too short."""
-        view, ahead = RGB.source(Sight(str(path), self.networks[0].backbone.geometry, watch))
+        view, ahead = RGB.source(SourceOptions(str(path), self.networks[0].backbone.geometry, watch))
         return embed_streams(path, self.networks, view, watch, beat, ahead)
 
 

@@ -9,7 +9,7 @@ import cv2
 import torch
 
 from extract.backbones import Backbone, build_backbone
-from extract.cues import CUES, Sight
+from extract.cues import CUES, SourceOptions
 from extract.embedding import embed_video
 from extract.settings import Settings
 from features.stopwatch import Stopwatch
@@ -28,7 +28,7 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     backbone = _backbone(settings)
     watch = Stopwatch(settings.device)
     made_of = (settings.flow_store, settings.flow_backend, settings.flow_preset)
-    view, ahead = CUES[settings.cue].source(Sight(payload["video"], backbone.geometry, watch, *made_of))
+    view, ahead = CUES[settings.cue].source(SourceOptions(payload["video"], backbone.geometry, watch, *made_of))
     with as_planned(payload, beat) as info:
         made = embed_video(info.path, settings, backbone, view, watch, beat, ahead)
     part = Part(

@@ -85,7 +85,10 @@ def _own(made: type[Backbone], name: str, cue: str) -> Backbone:
 def try_backbone(backbone: Backbone, window: int) -> None:
     """Embeds an empty clip of this window; BackboneError if that fails, before any video is read."""
     side, cue = backbone.geometry.crop, CUES[backbone.cue]
-    clip = np.zeros((1, len(backbone.reads(window)), side, side, cue.channels), np.uint8)
+    reads = backbone.reads(window)
+    if not reads or not all(0 <= step < window for step in reads):
+        raise BackboneError(f"{backbone.name}: reads steps {list(reads)} of a window of {window}")
+    clip = np.zeros((1, len(reads), side, side, cue.channels), cue.dtype)
     try:
         backbone.embed(clip)
     except BackboneError:

@@ -76,10 +76,18 @@ class Wide(FrameNet):
         self.body[3] = nn.Conv2d(12, 24, 3)
 
 
-class Usurper(FrameNet):
+class SecondNano(FrameNet):
     """Takes the name of another."""
 
     name = "nano"
+
+
+class Beyond(FrameNet):
+    """Reads a step that its clips do not have."""
+
+    @classmethod
+    def reads(cls, window: int) -> list[int]:
+        return [0, window]
 
 
 class Unfinished(Backbone):

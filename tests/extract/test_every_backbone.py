@@ -19,7 +19,7 @@ from extract import distill, embedding, rgb
 from extract.backbones import BACKBONES, build_backbone, find_backbone
 from extract.backbones.base import Backbone
 from extract.checkpoints import read_state, write_state
-from extract.cues import CUES, Sight
+from extract.cues import CUES, SourceOptions
 from extract.embedder import Embedder
 from extract.embedding import Network, embed_streams, embed_video
 from extract.plan import computed_motion
@@ -185,7 +185,7 @@ def test_the_number_of_clips_and_what_is_read_of_them(one: Declared, monkeypatch
         return (Frame(k, k / 25, 1 / 25, np.full((side, side, 3), k, np.uint8)) for k in range(num_frames))
 
     monkeypatch.setattr(backbone, "embed", note)
-    view, ahead = CUES["rgb"].source(Sight("v", made.geometry, Stopwatch()))
+    view, ahead = CUES["rgb"].source(SourceOptions("v", made.geometry, Stopwatch()))
     for num_frames in range(one.window - 1, one.window + 2 * one.stride + 1):
         monkeypatch.setattr(embedding, "read_frames", lambda *_, n=num_frames, **__: film(n))
         read.clear()
@@ -203,9 +203,10 @@ def test_the_number_of_clips_and_what_is_read_of_them(one: Declared, monkeypatch
 def test_a_clip_in_a_batch_has_the_features_it_has_alone(one: Declared) -> None:
     backbone = build_backbone(one.name, "rgb", quiet=True)
     side = backbone.geometry.crop
-    clips = np.random.default_rng(0).integers(0, 256, (3, len(one.reads), side, side, 3), dtype=np.uint8)
+    many = 2 if side > 64 else 5
+    clips = np.random.default_rng(0).integers(0, 256, (many, len(one.reads), side, side, 3), dtype=np.uint8)
     alone = np.concatenate([backbone.embed(clip[None]) for clip in clips])
-    assert alone.shape == (3, one.dim) and alone.dtype == np.float32
+    assert alone.shape == (many, one.dim) and alone.dtype == np.float32
     assert_close(backbone.embed(clips), alone, share=1e-5)
 
 
@@ -213,7 +214,7 @@ def test_a_clip_in_a_batch_has_the_features_it_has_alone(one: Declared) -> None:
 def test_a_motion_cue_is_read_at_the_same_steps(one: Declared, tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", frames_of_two_clips(one))
     backbone = build_backbone(one.name, "gradient", quiet=True)
-    view, ahead = CUES["gradient"].source(Sight("v", backbone.geometry, Stopwatch()))
+    view, ahead = CUES["gradient"].source(SourceOptions("v", backbone.geometry, Stopwatch()))
     made = embed_video(path, Settings("gradient", backbone=one.name), backbone, view, Stopwatch(), ahead=ahead)
     assert_close(made.features, by_hand(one, path, "gradient"))
 
@@ -224,7 +225,7 @@ def test_networks_that_read_different_steps_see_the_clips_of_one_decoding(tmp_pa
     for stream, name in {"rgb": "own_backbones:FrameNet", "rgb_motion": "own_backbones:TwoPathways"}.items():
         settings = Settings("rgb", stream=stream, backbone=name, window=64, stride=8)
         networks.append(Network(settings, build_backbone(name, "rgb", quiet=True)))
-        view, ahead = CUES["rgb"].source(Sight("v", networks[-1].backbone.geometry, Stopwatch()))
+        view, ahead = CUES["rgb"].source(SourceOptions("v", networks[-1].backbone.geometry, Stopwatch()))
         alone[stream] = embed_video(path, settings, networks[-1].backbone, view, Stopwatch(), ahead=ahead).features
     together = embed_streams(path, networks, view, Stopwatch(), ahead=ahead).features
     assert all(np.array_equal(together[stream], alone[stream]) for stream in alone) and len(together) == 2
@@ -295,9 +296,10 @@ def test_weights_and_name_of_ones_own_backbone_are_in_the_id() -> None:
         ),
         ("own_backbones:Missing", "module own_backbones has no class Missing"),
         ("own_backbones:NUMBER", "is no subclass of extract.backbones.base.Backbone"),
-        ("own_backbones:Usurper", "calls itself nano, which is another backbone"),
+        ("own_backbones:SecondNano", "calls itself nano, which is another backbone"),
         ("own_backbones:Unfinished", "declares no geometry, dim, map_shape"),
         ("own_backbones:Broken", "cannot be built for rgb: RuntimeError: no such layer"),
+        ("own_backbones:Beyond", "reads steps [0, 64] of a window of 64"),
         ("own_backbones:Wide", "gave (1, 24) for 1 clips, but declares dim = 99"),
     ],
 )
