@@ -60,16 +60,18 @@ def detect_actions(
     min_score: float = 0.0,
     device: str = "auto",
     fps: float | None = None,
+    own: Sequence[str] = (),
 ) -> list[Action]:
     """The actions of one video file, best first. weights: files of the backbones that do not ship with the package.
 
-    fps: frames at this rate, and the rate of a folder of pictures; None: as they come.
+    fps: frames at this rate, and the rate of a folder of pictures; None: as they come. own: backbones of one's own, as
+    package.module:Class, that may be imported.
     Raises VideoError, DetectorError, SettingsError or WeightsError, each saying what to do; warns where the frame rate
     is not that of training.
     """
     detector = detector if isinstance(detector, Detector) else Detector.load(detector, choose_device(device))
     files = [weights] if isinstance(weights, str | Path) else list(weights or [])
-    embedder = make_embedder(detector, [Path(file) for file in files], fps=fps)
+    embedder = make_embedder(detector, [Path(file) for file in files], fps=fps, own=own)
     actions, record = detect_file(Path(video), detector, embedder)
     if record["note"]:
         warnings.warn(record["note"], stacklevel=2)
@@ -82,6 +84,7 @@ def make_embedder(
     batch: int = 0,
     fps: float | None = None,
     min_decoded: float = MIN_DECODED,
+    own: Sequence[str] = (),
 ) -> Embedder:
     """The backbones that a detector was trained behind; DetectorError where others would answer."""
     if not all(cue == "rgb" or cue.startswith("rgb_") for cue in detector.cues):
@@ -95,7 +98,7 @@ def make_embedder(
         raise DetectorError("this detector does not say which features it was trained on: use detect.run")
     device = str(next(detector.parameters()).device)
     try:
-        return Embedder(feature_ids, config.window, config.stride, weights, device, batch, fps, min_decoded)
+        return Embedder(feature_ids, config.window, config.stride, weights, device, batch, fps, min_decoded, own)
     except SettingsError as error:
         raise DetectorError(f"this detector was trained on features that no video gives here: {error}") from None
 
@@ -131,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "Give --out a folder of its own; nothing was begun",
             )
             detector = Detector.load(args.detector, choose_device(args.device))
-            embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded)
+            embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone)
             return run(args, videos, detector, embedder)
     except (DetectorError, DetectionError, OutputError, SettingsError, VideoError, WeightsError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -157,6 +160,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="FILE",
         help="of a backbone, as extract.rgb was given it for training; repeat it for a second one, in any order",
+    )
+    parser.add_argument(
+        "--backbone",
+        action="append",
+        default=[],
+        metavar="MODULE:CLASS",
+        help="a backbone of your own that the detector was trained behind, to be imported; may be repeated",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--fps", type=float, metavar="N", help="frames at this rate (default: as they come)")

@@ -1,11 +1,11 @@
 """RGB features of new videos, made as those that a detector was trained on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from extract.backbones import PRECISIONS, build_backbone, file_sha256, find_backbone, weights_sha256
+from extract.backbones import BACKBONES, PRECISIONS, build_backbone, file_sha256, find_backbone, weights_sha256
 from extract.backbones.base import Backbone, BackboneError
 from extract.cues import RGB, SourceOptions
 from extract.embedding import Embeddings, Network, embed_streams
@@ -30,14 +30,17 @@ class Embedder:
         batch: int = Settings.batch,
         fps: float | None = None,
         min_decoded: float = Settings.min_decoded,
+        own: Collection[str] = (),
     ) -> None:
         """feature_ids: stream -> id, as a detector tells them. weights: files, beside those that ship with the package.
+
+        own: backbones package.module:Class that may be imported; a detector's file alone has no code run.
 
         SettingsError where a stream's features cannot be made again from a video.
         """
         choice = {"window": window, "stride": stride, "device": device, "batch": batch}
         choice |= {"fps": fps, "min_decoded": min_decoded}
-        found = [_settings(stream, wanted, weights, choice) for stream, wanted in feature_ids.items()]
+        found = [_settings(stream, wanted, weights, choice, own) for stream, wanted in feature_ids.items()]
         self.networks = [Network(made, _network(made)) for made in found]
         geometries = {network.backbone.geometry for network in self.networks}
         if len(geometries) > 1:
@@ -57,13 +60,20 @@ class Embedder:
         return embed_streams(path, self.networks, view, watch, beat, ahead)
 
 
-def _settings(stream: str, wanted: str, weights: Sequence[Path], choice: Mapping[str, Any]) -> Settings:
+def _settings(
+    stream: str, wanted: str, weights: Sequence[Path], choice: Mapping[str, Any], own: Collection[str]
+) -> Settings:
     """The settings that make the features `wanted` with one of the files of weights, or with those that ship."""
     backbone = Settings.backbone_of(wanted)
     if backbone is None:
         raise SettingsError(
             f"features {wanted!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
             "here. Extract them as they were made before and use detect.run"
+        )
+    if backbone not in BACKBONES and backbone not in own:
+        raise SettingsError(
+            f"its stream {stream} was made by {backbone}, a backbone of somebody's own: if it is yours, and its module "
+            f"can be imported here, say --backbone {backbone}"
         )
     try:
         ships = find_backbone(backbone).shipped_weights

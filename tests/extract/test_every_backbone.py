@@ -150,7 +150,7 @@ def test_a_repeated_command_does_nothing(extracted: Extracted, capsys: pytest.Ca
 def test_a_detector_makes_the_same_features_again_from_their_id(extracted: Extracted) -> None:
     one, opened = extracted.one, features.open(extracted.store)
     assert Settings.backbone_of(opened.feature_id("rgb")) == one.name
-    embedder = Embedder({"rgb": opened.feature_id("rgb")}, one.window, one.stride)
+    embedder = Embedder({"rgb": opened.feature_id("rgb")}, one.window, one.stride, own=[one.name])
     made = embedder(extracted.video, Stopwatch())
     assert made.features["rgb"].dtype == np.float16
     assert_close(made.features["rgb"], opened.read("v", "rgb"))
@@ -323,7 +323,16 @@ def test_a_window_or_a_cue_that_a_backbone_does_not_take_is_refused() -> None:
 
 def test_a_detector_says_which_backbone_of_ones_own_it_misses() -> None:
     with pytest.raises(SettingsError, match=r"stream rgb was made by the backbone gone\.nets:Tiny: module gone\.nets"):
-        Embedder({"rgb": "gone.nets:Tiny-rgb-0123456789abcdef"}, 64, 8)
+        Embedder({"rgb": "gone.nets:Tiny-rgb-0123456789abcdef"}, 64, 8, own=["gone.nets:Tiny"])
+
+
+def test_a_detectors_file_alone_has_no_module_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(name: str) -> None:
+        raise AssertionError(f"{name} was imported")
+
+    monkeypatch.setattr("extract.backbones.importlib.import_module", never)
+    with pytest.raises(SettingsError, match=r"if it is yours, .* say --backbone somebody\.elses:Net"):
+        Embedder({"rgb": "somebody.elses:Net-rgb-0123456789abcdef"}, 64, 8)
 
 
 def test_the_example_of_the_documentation_runs_as_it_stands(tmp_path: Path) -> None:
