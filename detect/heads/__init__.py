@@ -1,6 +1,6 @@
-"""Detection heads: one file each, one dictionary."""
+"""Detection heads: one folder each, one dictionary."""
 
-from detect.heads.actionformer import ActionFormer
+from detect.heads.actionformer.head import ActionFormer
 from detect.heads.base import Head
 
 HEADS: dict[str, type[Head]] = {"actionformer": ActionFormer}

@@ -52,7 +52,7 @@ class Candidates(NamedTuple):
 
 
 class Head(nn.Module, ABC):
-    """A detection head. Members of the family live in one file each and are listed in `detect.heads.HEADS`."""
+    """A detection head. Members of the family live in one folder each and are listed in `detect.heads.HEADS`."""
 
     Config: ClassVar[type]  # frozen dataclass of JSON values with a field `width`
     suppress: ClassVar[bool] = True  # False for heads whose candidates don't repeat one another

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from detect.branches import ConvolutionLayer
 from detect.detector import Detector, DetectorConfig
-from detect.heads.actionformer import Tower
+from detect.heads.actionformer.head import Tower
+from detect.heads.actionformer.transformer import Block
 from detect.heads.base import Targets
-from detect.heads.transformer import Block
 from detect.losses import diou_1d, sigmoid_focal
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from detect.heads.actionformer import ActionFormer, ActionFormerConfig
+from detect.heads.actionformer.head import ActionFormer, ActionFormerConfig
 from detect.heads.base import Predictions, Targets
 
 SMALL = ActionFormerConfig(width=16, levels=4, window=5)

@@ -8,7 +8,7 @@ from small_heads import SMALL, empty_predictions, head
 
 from detect.detector import Detector, DetectorConfig
 from detect.heads import HEADS
-from detect.heads.actionformer import ActionFormer, ActionFormerConfig
+from detect.heads.actionformer.head import ActionFormer, ActionFormerConfig
 
 # ---- the network
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_heads import empty_predictions, head, targets
 
-from detect.heads.actionformer import ActionFormer, ActionFormerConfig
+from detect.heads.actionformer.head import ActionFormer, ActionFormerConfig
 from detect.heads.base import Targets
 
 # ---- targets

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from detect.heads.transformer import CHUNK, DropPath, Pyramid, local_attention, neighbours
+from detect.heads.actionformer.transformer import CHUNK, DropPath, Pyramid, local_attention, neighbours
 
 
 def attend_directly(qkv: torch.Tensor, heads: int, mask: torch.Tensor, reach: int) -> torch.Tensor:

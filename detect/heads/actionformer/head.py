@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detect.branches import ConvolutionLayer, convolve_steps
+from detect.heads.actionformer.transformer import Pyramid
 from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
-from detect.heads.transformer import Pyramid
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
 
 

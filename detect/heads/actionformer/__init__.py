@@ -1,0 +1,1 @@
+"""ActionFormer: the head, and the transformer under it."""
