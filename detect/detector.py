@@ -9,7 +9,8 @@ of teachers. One branch is a plain detector; two branches are joined by local at
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from detect.architecture import Architecture
 from detect.branches import Projection
 from detect.fusion import FusionConfig, LocalAttentiveFusion
 from detect.heads import HEADS
 from detect.heads.base import Head, Predictions
 from detect.sealed import DamagedError, check_seal, first_line, read_unsealed, write_sealed
 from detect.suppress import Suppression
+from detect.windows import SampleRule
 
 SCHEMA = "flowless-detector/1"
 
@@ -31,9 +34,9 @@ class DetectorError(Exception):
     """A detector that cannot be built, read, or used on the features at hand."""
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
-    """What a detector is, in JSON values.
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig(Architecture):
+    """What a detector is, in JSON values: its architecture, its classes, and the features it was trained on.
 
     `head_config` holds the fields of the head's own Config that differ from its defaults.
     """
@@ -41,15 +44,9 @@ class DetectorConfig:
     classes: tuple[str, ...]  # names, in the order of the head's outputs
     feature_dims: dict[str, int]  # channels of the cached features, by cue
     branches: tuple[str, ...] = ("rgb",)  # the stream each branch reads; decomposed: ("rgb", "rgb_motion")
-    width: int = 512  # channels of a branch, and of the head unless head_config says otherwise
-    projection_depth: int = 2  # convolutions per branch; ActionFormer's embedding has 2
-    dropout: float = 0.0  # of whole input channels; OpenTAD gains with 0.2
     fusion: FusionConfig = field(default_factory=FusionConfig)
-    head: str = "actionformer"
     head_config: dict[str, Any] = field(default_factory=dict)
-    resize: int | None = None  # steps every video is resized to (ActivityNet-1.3: 192); None: as many as it has
-    normalise: bool = True  # features to mean 0 and deviation 1 per channel, by statistics of the training videos
-    suppression: Suppression = field(default_factory=Suppression)
+    suppression: Suppression | None = None  # None: the head's own
     feature_ids: dict[str, str] = field(default_factory=dict)  # of the features by cue; others are refused
     window: int = 16  # frames seen by one clip
     stride: int = 4  # frames between clips
@@ -58,6 +55,10 @@ class DetectorConfig:
     annotations: str = ""  # fingerprint of the training subset: which videos, which actions
 
     def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise DetectorError(f"DetectorConfig: {error}") from None
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "branches", tuple(self.branches))
         if not self.classes or len(set(self.classes)) != len(self.classes):
@@ -67,8 +68,6 @@ class DetectorConfig:
         missing = [cue for cue in self.branches if cue not in self.feature_dims]
         if missing:
             raise DetectorError(f"DetectorConfig: feature_dims lacks {', '.join(missing)} of branches {self.branches}")
-        if self.resize is not None and not (type(self.resize) is int and self.resize > 0):
-            raise DetectorError(f"DetectorConfig: resize must be a number of steps, got {self.resize!r:.60}")
         if self.head not in HEADS:
             raise DetectorError(f"DetectorConfig: no head {self.head!r}; there are {', '.join(sorted(HEADS))}")
 
@@ -81,8 +80,33 @@ class DetectorConfig:
         if not isinstance(values, dict):
             raise DetectorError(f"DetectorConfig: expected an object, found a {type(values).__name__}")
         values["fusion"] = FusionConfig(**values["fusion"])
-        values["suppression"] = Suppression(**values["suppression"])
+        if values["suppression"] is not None:
+            values["suppression"] = Suppression(**values["suppression"])
+        if (steps := values.pop("resize", None)) is not None:  # where detectors before heads declared their samples
+            values["head_config"] = {**values["head_config"], "resize": steps}
         return cls(**values)
+
+
+@contextmanager
+def refusing_misfits(head: str) -> Iterator[None]:
+    """Whatever settings that a head cannot have raise, as one DetectorError."""
+    try:
+        yield
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError, AssertionError) as error:
+        raise DetectorError(
+            f"DetectorConfig: head_config does not fit the head {head!r}: {first_line(error)}"
+        ) from None
+
+
+def settings_of(architecture: Architecture, options: Mapping[str, Any]) -> Any:
+    """The head's own configuration, `options` being what differs from its defaults; DetectorError for a misfit."""
+    with refusing_misfits(architecture.head):
+        return HEADS[architecture.head].Config(**{"width": architecture.width, **options})
+
+
+def sample_rule(architecture: Architecture, options: Mapping[str, Any]) -> SampleRule:
+    """What the head of an architecture needs of a sample."""
+    return HEADS[architecture.head].sample_rule(settings_of(architecture, options))
 
 
 class Detector(nn.Module):
@@ -108,14 +132,14 @@ class Detector(nn.Module):
 
     def new_head(self, in_channels: int) -> Head:
         """A fresh head of the detector's kind; training needs one more, shared by the branches, on `width` channels."""
-        head = HEADS[self.config.head]
-        values = {"width": self.config.width, **self.config.head_config}
-        try:
-            return head(in_channels, len(self.config.classes), head.Config(**values))
-        except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError, AssertionError) as error:
-            raise DetectorError(
-                f"DetectorConfig: head_config does not fit the head {self.config.head!r}: {first_line(error)}"
-            ) from None
+        kind, config = HEADS[self.config.head], self.config
+        with refusing_misfits(config.head):
+            return kind(in_channels, len(config.classes), settings_of(config, config.head_config))
+
+    @property
+    def suppression(self) -> Suppression:
+        """Of its candidates: as configured, else the head's own."""
+        return self.config.suppression or self.head.suppression
 
     def set_normalisation(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Mean and standard deviation per channel, both (D_in,), by cue.

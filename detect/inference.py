@@ -6,20 +6,24 @@ for (start_s, end_s), score, label in zip(*found):
     print(detector.config.classes[label], start_s, end_s, score)
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from detect.detector import Detector, DetectorError
+from detect.heads.base import Candidates
+from detect.naming import named
 from detect.suppress import suppress
+from detect.windows import Found, Window, in_batches, join
 from features.grid import ClipGrid
 from features.stopwatch import Stopwatch
 from features.store import Store
+
+AT_ONCE = 16  # windows of a video that the detector sees in one call
+NEEDS_CLASSES = "give detect.inference.detect the scores of the video's classes"
 
 
 class Detected(NamedTuple):
@@ -31,46 +35,84 @@ class Detected(NamedTuple):
 
 
 def detect(
-    detector: Detector, features: Mapping[str, NDArray[np.floating]], grid: ClipGrid, duration_s: float
+    detector: Detector,
+    features: Mapping[str, NDArray[np.floating]],
+    grid: ClipGrid,
+    duration_s: float,
+    class_scores: NDArray[np.floating] | None = None,
 ) -> Detected:
     """Actions of one whole video: features (T, D_in) by cue, grid of T steps.
 
-    Candidates become seconds by the grid, are cut to the video, suppressed class by class, and the best are kept.
+    class_scores: (C,) in [0, 1] of the whole video, for a head that finds actions without naming them.
+    The video is seen in the windows that the head needs (`head.sample`), and what is found in them joined. Candidates
+    become seconds by the grid, are cut to the video, suppressed class by class, and the best are kept.
     """
     lengths = {cue: len(features[cue]) for cue in detector.cues}
     if set(lengths.values()) != {len(grid)}:
         raise DetectorError(
             f"features of {lengths} steps on a grid of {len(grid)}: expected as many steps as the grid has"
         )
-    if (num_steps := detector.config.resize) is not None:
-        features, grid = {cue: resize_steps(x, num_steps) for cue, x in features.items()}, grid.resized(num_steps)
-    segments, scores, labels = _candidates(detector, features, len(grid))
-    segments = grid.to_seconds(segments).clip(0, duration_s)
+    rule = detector.head.sample
+    features, grid = {cue: rule.sequence(features[cue]) for cue in detector.cues}, rule.grid(grid)
+    found = with_classes(detector, candidates(detector, features, rule.windows(len(grid))), class_scores)
+    assert found.labels is not None
+    segments = grid.to_seconds(found.segments).clip(0, duration_s)
     inside = segments[:, 1] > segments[:, 0]
-    settings = detector.config.suppression
-    if not detector.head.suppress:
-        settings = dataclasses.replace(settings, kind="none")
-    kept = suppress(segments[inside], scores[inside], labels[inside], settings)
+    kept = suppress(segments[inside], found.scores[inside], found.labels[inside], detector.suppression)
     return Detected(kept.segments, kept.scores, kept.labels)
 
 
-def _candidates(
-    detector: Detector, features: Mapping[str, NDArray[np.floating]], num_steps: int
-) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.signedinteger]]:
-    """Segments in grid steps, scores and labels, unsuppressed; the detector is in evaluation mode meanwhile."""
+def candidates(detector: Detector, features: Mapping[str, NDArray[np.floating]], windows: Sequence[Window]) -> Found:
+    """What the head finds in the windows of sequences (T, D_in) by cue, joined; in grid steps, not suppressed.
+
+    The detector is in evaluation mode meanwhile.
+    """
     device = next(detector.parameters()).device
     training = detector.training
     detector.eval()
+    found: list[Found] = []
     with torch.inference_mode():
-        cues = {cue: torch.from_numpy(np.asarray(features[cue], np.float32)).to(device) for cue in detector.cues}
-        mask = torch.ones(1, num_steps, dtype=torch.bool, device=device)
-        [found] = detector.head.decode(detector({cue: x.T[None] for cue, x in cues.items()}, mask))
+        for cues, mask in in_batches(features, windows, detector.head.sample, AT_ONCE):
+            predictions = detector({cue: x.to(device) for cue, x in cues.items()}, mask.to(device))
+            found += map(as_found, detector.head.decode(predictions))
     detector.train(training)
-    return found.segments.cpu().numpy(), found.scores.cpu().numpy(), found.labels.cpu().numpy()
+    settings = detector.suppression
+    return join(found, windows, once=settings.iou if settings.kind == "none" else None)
+
+
+def as_found(found: Candidates) -> Found:
+    labels = None if found.labels is None else found.labels.cpu().numpy()
+    return Found(found.segments.cpu().numpy(), found.scores.cpu().numpy(), labels)
+
+
+def with_classes(detector: Detector, found: Found, class_scores: NDArray[np.floating] | None) -> Found:
+    """Candidates with the labels that the head gave them, or with classes from elsewhere where it gives none.
+
+    DetectorError for labels, or scores of classes, where the head's are not expected to be.
+    """
+    name, says = detector.config.head, detector.head.names_classes
+    if (found.labels is not None) is not says:
+        raise DetectorError(f"the head {name!r} {'names' if says else 'does not name'} classes by its own word, but "
+                            f"its candidates have {'no ' if says else ''}labels")  # fmt: skip
+    if says and class_scores is not None:
+        raise DetectorError(f"the head {name!r} names classes itself: scores of classes are not expected")
+    if says:
+        return found
+    if class_scores is None:
+        raise DetectorError(f"the head {name!r} finds actions without naming them: {NEEDS_CLASSES}")
+    if np.shape(class_scores) != (len(detector.config.classes),):
+        raise DetectorError(
+            f"class_scores of shape {np.shape(class_scores)}: expected one for each of the detector's "
+            f"{len(detector.config.classes)} classes"
+        )
+    return named(found, np.asarray(class_scores))
 
 
 def check_store(detector: Detector, store: Store, videos: Sequence[str]) -> None:
-    """Refuses, before any work, videos without features and features made otherwise than those of training."""
+    """Refuses, before any work, videos without features, features made otherwise than those of training, and a head
+    that would need to be told the classes."""
+    if not detector.head.names_classes:
+        raise DetectorError(f"the head {detector.config.head!r} finds actions without naming them: {NEEDS_CLASSES}")
     store.check(videos, detector.cues)
     imported = bool(videos) and all(store.is_imported(videos[0], cue) for cue in detector.cues)
     detector.check_features({cue: store.feature_id(cue) for cue in detector.cues}, str(store.path), imported)
@@ -91,9 +133,3 @@ def detect_video(
     with watch("detector"):
         found = detect(detector, features, grid, duration_s)
     return found, watch.seconds
-
-
-def resize_steps(features: NDArray[np.floating], num_steps: int) -> NDArray[np.float32]:
-    """A (T, D) sequence linearly resized to num_steps, half-pixel centres, as ClipGrid.resized has it (ActivityNet)."""
-    x = torch.from_numpy(np.asarray(features, np.float32)).T[None]
-    return F.interpolate(x, size=num_steps, mode="linear", align_corners=False)[0].T.numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import numpy as np
 import torch
 
 import features
-from detect.detector import Detector, DetectorConfig
+from detect.detector import Detector, DetectorConfig, sample_rule
 from detect.devices import choose_device
 from detect.heads import HEADS
+from detect.heads.base import Croppable
 from detect.missing import with_features
+from detect.windows import SampleRule
 from evaluate.annotations import Annotations, read_annotations
 from features.fit import misfit
 from features.rates import note_of_many, rates_of, usual_rate
@@ -26,11 +28,11 @@ from train.config import Config, Data, TrainingError
 from train.dataset import Samples
 from train.memory import Memory
 from train.methods import METHODS
-from train.methods.base import Method, Normaliser
+from train.methods.base import Method
 from train.optimiser import Average, make_optimiser
 from train.origin import Origin, annotations_id, origin_of
 from train.settings import check_types, from_dict
-from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, motion_branch
+from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, live_teacher, motion_branch
 from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
 from train.videos import Pool, channel_statistics, check_actions, videos_of
 
@@ -105,7 +107,8 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     student_cues = tuple(dict.fromkeys(branches))
     teachers = load_teachers(config, kind)
     cues = tuple(dict.fromkeys([*student_cues, *(cue for teacher in teachers.values() for cue in teacher.cues)]))
-    pools = make_pools(material, cues, config.model.resize)
+    rule = sample_rule(config.model, config.head_options)
+    pools = make_pools(material, cues, rule)
     if kind.needs_teacher:
         check_rgb(material.store, pools[0].videos[0].name, student_cues)
     seed_everything(config.seed)
@@ -114,19 +117,22 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
     if remark := note_of_many(rates):
         print(f"note: {remark}", file=sys.stderr)
     if config.model.normalise:
-        detector.set_normalisation({cue: channel_statistics(pools, cue, config.model.resize) for cue in student_cues})
+        detector.set_normalisation({cue: channel_statistics(pools, cue, rule) for cue in student_cues})
     memory = Memory(int(config.sampling.memory_gib * 2**30))
     for role, teacher in teachers.items():
         check_teacher(Path(getattr(config, ROLES[role])), teacher.config, detector.config, material.store, role)
-    pools = [
-        with_teachers(pool, config, teachers, cache_of(pool.store, folder, name), memory, device)
-        for pool, name in zip(pools, ("teacher", "teacher-unlabelled"), strict=False)
-    ]
+    live = {}
+    if isinstance(detector.head, Croppable):
+        pools = [
+            with_teachers(pool, config, teachers, cache_of(pool.store, folder, name), memory, device)
+            for pool, name in zip(pools, ("teacher", "teacher-unlabelled"), strict=False)
+        ]
+    else:
+        live = {role: live_teacher(teacher, device, role) for role, teacher in teachers.items()}
     optimiser = config.optimiser
-    normaliser = Normaliser(optimiser.normaliser, optimiser.normaliser_momentum)
-    method = kind(detector, method_options(config), normaliser).to(device)
+    method = kind(detector, method_options(config)).to(device)
     unlabelled = pools[1] if len(pools) > 1 else None
-    samples = Samples(pools[0], unlabelled, student_cues, config.sampling, config.seed, detector, memory)
+    samples = Samples(pools[0], unlabelled, student_cues, config.sampling, config.seed, detector, memory, live)
     average = Average(detector, optimiser.ema, optimiser.ema_warmup)
     epochs, _ = optimiser.lengths(samples.steps_per_epoch())
     return Run(method, average, make_optimiser(method, optimiser), epochs=epochs), samples
@@ -171,22 +177,17 @@ def origin_for(config: Config, material: Material) -> Origin:
 
 
 def detector_config(config: Config, branches: tuple[str, ...], material: Material) -> DetectorConfig:
-    store, model = material.store, config.model
+    store = material.store
     first = next(iter(material.truth.videos))
     attributes = store.attributes(first, branches[0])
     return DetectorConfig(
         classes=material.truth.classes,
         feature_dims={cue: int(store.read(first, cue, 0, 1).shape[1]) for cue in dict.fromkeys(branches)},
         branches=branches,
-        width=model.width,
-        projection_depth=model.projection_depth,
-        dropout=model.dropout,
+        **asdict(config.model),
         fusion=config.fusion,
         suppression=config.suppression,
-        head=model.head,
-        resize=model.resize,
         head_config=dict(config.head_options),
-        normalise=model.normalise,
         feature_ids={cue: store.feature_id(cue) for cue in dict.fromkeys(branches)},
         window=int(attributes["window"]),
         stride=int(attributes["stride"]),
@@ -196,10 +197,10 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
     )
 
 
-def make_pools(material: Material, cues: Sequence[str], resize: int | None) -> list[Pool]:
+def make_pools(material: Material, cues: Sequence[str], rule: SampleRule) -> list[Pool]:
     """The labelled videos and, where there are some, those without labels; both checked against their stores."""
     store, truth = material.store, material.truth
-    videos = videos_of(store, truth, cues, resize)
+    videos = videos_of(store, truth, cues, rule)
     durations = {video.name: truth.videos[video.name].duration_s for video in videos[:LOOKED_AT]}
     slip = (
         "--set data.stride=... or --fps" if Path(store.path).is_dir() else "window, stride or rate when they were made"
@@ -209,7 +210,7 @@ def make_pools(material: Material, cues: Sequence[str], resize: int | None) -> l
             print(remark, file=sys.stderr)
     pools = [Pool(store, videos)]
     if material.unlabelled is not None:
-        pools.append(unlabelled_pool(material.unlabelled, store, [video.name for video in videos], cues, resize))
+        pools.append(unlabelled_pool(material.unlabelled, store, [video.name for video in videos], cues, rule))
     return pools
 
 

@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from detect.architecture import Architecture
 from detect.fusion import FusionConfig
 from detect.missing import MISSING, REFUSE
 from detect.suppress import Suppression
 from features.commit import write_whole
 from train.settings import TrainingError as TrainingError
 from train.settings import from_dict, moved, read_json
-
-WIDEST, DEEPEST = 2**16, 64  # channels and convolutions of a branch; more is a slip of the keyboard
 
 
 @dataclass(frozen=True)
@@ -83,30 +82,6 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Model:
-    """The student around its head."""
-
-    head: str = "actionformer"
-    width: int = 512  # channels D of a branch, and of the head unless head.width says otherwise
-    projection_depth: int = 2  # convolutions between the features and a branch
-    dropout: float = 0.0  # share of input channels silenced; OpenTAD uses .2
-    resize: int | None = None  # steps that every video is resized to (ActivityNet: 192); None: as many as it has
-    normalise: bool = False  # input channels to zero mean and unit variance over the training videos
-
-    def __post_init__(self) -> None:
-        positive(self, "width", "projection_depth")
-        if self.resize is not None:
-            positive(self, "resize")
-        if not 0.0 <= self.dropout < 1.0:
-            raise TrainingError(f"model.dropout = {self.dropout}: expected a share in [0, 1)")
-        if self.width > WIDEST or self.projection_depth > DEEPEST:
-            raise TrainingError(
-                f"model.width = {self.width}, model.projection_depth = {self.projection_depth}: expected at most "
-                f"{WIDEST} channels and {DEEPEST} convolutions"
-            )
-
-
-@dataclass(frozen=True)
 class Optimiser:
     """AdamW with a linear warm-up and a cosine, step by step, and the average of the weights that is kept."""
 
@@ -122,20 +97,17 @@ class Optimiser:
     ema_warmup: bool = (
         False  # average over a share of the steps so far while they are few: min(ema, (1 + n) / (10 + n))
     )
-    normaliser: float = 100.0  # positives a step is first taken to have; then their running mean
-    normaliser_momentum: float = 0.9
     threads: int = 0  # of the CPU; 0: as many as torch takes. A small network is fastest with 1
 
     def __post_init__(self) -> None:
-        positive(self, "epochs", "learning_rate", "clip_norm", "normaliser")
+        positive(self, "epochs", "learning_rate", "clip_norm")
         not_negative(self, "final_learning_rate", "weight_decay", "min_steps", "threads")
         if not 0 <= self.warmup_epochs < self.epochs:
             raise TrainingError(
                 f"optimiser.warmup_epochs = {self.warmup_epochs} of {self.epochs} epochs: expected fewer than there are"
             )
-        for name in ("ema", "normaliser_momentum"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise TrainingError(f"optimiser.{name} = {getattr(self, name)}: expected a share in [0, 1)")
+        if not 0.0 <= self.ema < 1.0:
+            raise TrainingError(f"optimiser.ema = {self.ema}: expected a share in [0, 1)")
 
     def lengths(self, steps_per_epoch: int) -> tuple[int, int]:
         """Epochs of a run and those of its warm-up, as many as `min_steps` steps take where `epochs` hold fewer."""
@@ -160,7 +132,7 @@ class Config:
     save_every_s: float = 10.0  # least seconds between two last.pt and rows of the log; 0: at the end of every epoch
     data: Data = field(default_factory=Data)
     sampling: Sampling = field(default_factory=Sampling)
-    model: Model = field(default_factory=Model)
+    model: Architecture = field(default_factory=Architecture)  # of the student, around its head
     fusion: FusionConfig = field(default_factory=FusionConfig)  # how two branches meet
     suppression: Suppression = field(default_factory=Suppression)  # of detections that repeat one another
     optimiser: Optimiser = field(default_factory=Optimiser)

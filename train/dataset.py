@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from detect.detector import Detector
-from detect.heads.base import Predictions, Targets
+from detect.heads.base import Croppable, Predictions, Targets
+from detect.windows import SampleRule
 from features.store import Store
 from train.config import Sampling
 from train.memory import Memory
@@ -53,6 +54,14 @@ class Batch:
         )
 
 
+@dataclass(frozen=True)
+class LiveTeacher:
+    """A teacher that is shown every training sample itself."""
+
+    cues: tuple[str, ...]  # the streams it watches
+    ask: Callable[[Mapping[str, Tensor], Tensor], TeacherView]  # of cues (B, D_in, T) and mask (B, T)
+
+
 @dataclass
 class Sample:
     video: str
@@ -81,20 +90,23 @@ def clip_targets(targets: Targets, start: int, stop: int, slack: float, min_over
     return Targets(inside[kept] - start, targets.labels[kept])
 
 
-def draw_crop(video: Video, sampling: Sampling, alignment: int, generator: np.random.Generator) -> tuple[int, int]:
+def draw_crop(video: Video, sampling: Sampling, rule: SampleRule, generator: np.random.Generator) -> tuple[int, int]:
     """A stretch [start, stop) of the video, with an action in it if one can be found in the trials allowed.
 
-    `start` is a multiple of `alignment`, so that every level of a cached pyramid can be cut there.
+    It is as long as the head needs it, all of a shorter video. Where any length will do, `sampling` says how long, and
+    `start` is a multiple of the rule's, so that every level of a cached pyramid can be cut there.
     """
     low, high = sampling.crop_ratio
     start, stop = 0, video.num_steps
     for _ in range(sampling.trials):
-        if video.num_steps > sampling.max_length:
+        if rule.length is not None:
+            length = min(rule.length, video.num_steps)
+        elif video.num_steps > sampling.max_length:
             length = sampling.max_length
         else:
             length = int(generator.integers(max(round(low * video.num_steps), 1), round(high * video.num_steps) + 1))
-        starts = (video.num_steps - length) // alignment + 1
-        start = int(generator.integers(starts)) * alignment
+        starts = (video.num_steps - length) // rule.multiple + 1
+        start = int(generator.integers(starts)) * rule.multiple
         stop = start + length
         if not len(video.targets.labels):
             break
@@ -115,11 +127,14 @@ class Samples(Dataset):
         seed: int,
         detector: Detector,
         memory: Memory,
+        live: Mapping[str, LiveTeacher] | None = None,
     ) -> None:
+        """cues: of the student; live: teachers by role that are asked about each batch, beside those of the pools."""
         self.labelled, self.unlabelled = labelled, unlabelled
         self.cues, self.sampling, self.seed = tuple(dict.fromkeys(cues)), sampling, seed
-        self.head, self.resize = detector.head, detector.config.resize
-        self.alignment = detector.head.alignment
+        self.live = dict(live or {})
+        self.read = tuple(dict.fromkeys([*self.cues, *(cue for one in self.live.values() for cue in one.cues)]))
+        self.head, self.rule = detector.head, detector.head.sample
         self.memory = memory
 
     def __len__(self) -> int:
@@ -130,7 +145,7 @@ class Samples(Dataset):
         """(stop - start, D_in) of every stream, read once where the memory has room for the whole video."""
         whole = self.memory.keep(
             (str(store.path), video.name),
-            lambda: {cue: read_steps(store, video.name, cue, self.resize) for cue in self.cues},
+            lambda: {cue: read_steps(store, video.name, cue, self.rule) for cue in self.read},
         )
         return {cue: x[start:stop] for cue, x in whole.items()}
 
@@ -140,7 +155,7 @@ class Samples(Dataset):
         assert pool is not None
         video = pool.videos[place]
         key = [self.seed, turn, place] if labelled else [self.seed, turn, place, UNLABELLED_CROPS]
-        start, stop = draw_crop(video, self.sampling, self.alignment, np.random.default_rng(key))
+        start, stop = draw_crop(video, self.sampling, self.rule, np.random.default_rng(key))
         targets = None
         if labelled:
             targets = clip_targets(video.targets, start, stop, video.slack, self.sampling.min_overlap)
@@ -150,23 +165,36 @@ class Samples(Dataset):
     def cut(self, answer: Answer, start: int, stop: int) -> Answer:
         """A teacher's answer about a whole video, for the steps [start, stop)."""
         features, predictions = answer
+        assert isinstance(self.head, Croppable), "answers about whole videos are cached for heads that can be cropped"
         return features if features is None else features[:, start:stop], self.head.crop(predictions, start, stop)
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Samples to a batch: (T, D_in) at rest becomes (B, D_in, T) here and nowhere else."""
         lengths = [len(next(iter(s.cues.values()))) for s in samples]
-        length = -(-max(lengths) // self.alignment) * self.alignment
+        length = self.rule.padded(max(lengths))
         mask = torch.arange(length) < torch.tensor(lengths)[:, None]  # (B, T)
-        cues = {cue: pad([torch.from_numpy(s.cues[cue]).float().T for s in samples], length) for cue in self.cues}
+        cues = {cue: pad([torch.from_numpy(s.cues[cue]).float().T for s in samples], length) for cue in self.read}
         targets = [s.targets for s in samples]
         teachers = {role: self.view([s.teachers[role] for s in samples], length) for role in samples[0].teachers}
         labelled = torch.tensor([t is not None for t in targets])
         return Batch(tuple(s.video for s in samples), cues, mask, targets, labelled, teachers)
 
     def view(self, answers: Sequence[Answer], length: int) -> TeacherView:
+        assert isinstance(self.head, Croppable)
         features = [f.float() for f, _ in answers if f is not None]
         predictions = self.head.stack([predictions for _, predictions in answers], length)
         return TeacherView(pad(features, length) if features else None, predictions)
+
+    def answered(self, batch: Batch) -> Batch:
+        """The batch with what live teachers say about it, and without the streams that only they watch."""
+        if not self.live:
+            return batch
+        views = {
+            role: teacher.ask({cue: batch.cues[cue] for cue in teacher.cues}, batch.mask)
+            for role, teacher in self.live.items()
+        }
+        cues = {cue: batch.cues[cue] for cue in self.cues}
+        return replace(batch, cues=cues, teachers={**batch.teachers, **views})
 
     def steps_per_epoch(self) -> int:
         """The last, incomplete batch is left out, unless it is the only one."""
@@ -181,7 +209,7 @@ class Samples(Dataset):
             for n in range(first, steps)
         ]
         if self.sampling.workers == 0:
-            return (self.collate([self[item] for item in items]) for items in plan)
+            return (self.answered(self.collate([self[item] for item in items])) for items in plan)
         loader = DataLoader(
             self,
             batch_sampler=plan,
@@ -189,7 +217,7 @@ class Samples(Dataset):
             num_workers=self.sampling.workers,
             generator=torch.Generator().manual_seed(0),  # else it would draw its seed from ours, and resuming differ
         )
-        return iter(loader)
+        return map(self.answered, loader)
 
     def without_labels(self, step: int) -> list[Draw]:
         """The videos without labels in the batch of a run's step: pass after pass over all, each in its own shuffle."""

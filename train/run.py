@@ -141,7 +141,8 @@ def by_recipe(config: Config, name: str, head: str, material: Material) -> Confi
         recipe=name,
         sampling=recipe.sampling,
         model=replace(recipe.model, head=head),
-        optimiser=recipe.optimiser,
+        optimiser=recipe.optimiser_of(HEADS[head]),
+        suppression=HEADS[head].suppression,
         head_options=dict(recipe.heads.get(head, {})),
     )
 

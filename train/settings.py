@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 LARGEST = 2**53  # of a whole number: what every reader of JSON holds exactly
-MOVED = {"model.fusion": "fusion.kind"}  # settings that had another path in earlier configurations
+MOVED = {  # settings that had another path in earlier configurations, and what they were by default
+    "model.fusion": ("fusion.kind", "gate"),
+    "model.resize": ("head.resize", None),
+    "optimiser.normaliser": ("head.normaliser", 100.0),
+    "optimiser.normaliser_momentum": ("head.normaliser_momentum", 0.9),
+}
 WITHOUT_EFFECT = (
     "device",
     "save_every_s",
@@ -140,7 +145,7 @@ def set_values(config: C, assignments: Sequence[str]) -> C:
     """`config` with each "path=value" of `--set` put in; values are read as JSON where they are, else as text."""
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        path = MOVED.get(path, path)
+        path, _ = MOVED.get(path, (path, None))
         section, dot, name = path.partition(".")
         if not equals:
             raise TrainingError(f"--set {assignment}: expected path=value, such as head.width=256")
@@ -179,11 +184,14 @@ def shallow(config: Any) -> dict[str, Any]:
 
 def moved(values: Any) -> Any:
     """Parsed JSON of an earlier configuration with its settings where they are now."""
-    for old, new in MOVED.items():
+    for old, (new, default) in MOVED.items():
         (section, name), (target, field) = old.split("."), new.split(".")
         if isinstance(values, dict) and isinstance(values.get(section), dict) and name in values[section]:
-            kept = {key: value for key, value in values[section].items() if key != name}
-            values = {target: {field: values[section][name]}, **values, section: kept}
+            value = values[section][name]
+            target = "head_options" if target == "head" else target
+            values = {**values, section: {key: x for key, x in values[section].items() if key != name}}
+            if value != default and isinstance(there := values.get(target, {}), dict):
+                values[target] = {field: value, **there}
     return values
 
 

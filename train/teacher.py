@@ -1,4 +1,7 @@
-"""Frozen teachers, each run once per video: its answer to a whole video is cached, training samples are cut from it.
+"""Frozen teachers, asked about the very samples that a student learns from.
+
+Where its head can be cropped a teacher is run once per video: its answer to the whole of it is cached, and training
+samples are cut from that. Else it is run on every training sample.
 
 A motion teacher is mimicked by its motion branch and its predictions, a joint teacher by its predictions.
 The cache is a stream "teacher-<fingerprint>" of the feature store, or a store of its own in the run folder where the
@@ -10,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +23,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 import features
-from detect.detector import Detector, DetectorConfig
+from detect.detector import Detector, DetectorConfig, settings_of
+from detect.heads import HEADS
 from features.store import Part, Store, build_index, fingerprint, is_done, write_part
 from train.config import TrainingError
+from train.dataset import LiveTeacher, TeacherView
 from train.memory import Memory
 from train.videos import Answer, read_steps
 
@@ -74,7 +80,7 @@ def cache_teacher(
     missing = [video for video in videos if not is_done(cache, video, stream, wanted[video])]
     detector = detector.to(device).eval().requires_grad_(False)
     for video in tqdm(missing, desc=f"{role} teacher", unit="video", mininterval=1.0, disable=not missing):
-        read = {cue: read_steps(store, video, cue, detector.config.resize) for cue in detector.cues}
+        read = {cue: read_steps(store, video, cue, detector.head.sample) for cue in detector.cues}
         arrays = answer(detector, read, device)
         write_part(cache, Part(video, stream, arrays, {"fingerprint": wanted[video], "teacher": str(path)}))
     if missing:
@@ -125,8 +131,7 @@ def check_teacher(
     for what, theirs, ours in (
         ("classes", tuple(teacher.classes), tuple(student.classes)),
         ("head", teacher.head, student.head),
-        ("settings of the head", *only_differing(teacher.head_config, student.head_config)),
-        ("resize", teacher.resize, student.resize),
+        ("settings of the head", *differing_settings(teacher, student)),
         ("width", teacher.width if mimicked else student.width, student.width),
     ):
         if theirs != ours:
@@ -142,7 +147,25 @@ def check_teacher(
             )
 
 
-def only_differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Both without what they agree on."""
-    names = [name for name in {**one, **other} if (name in one, one.get(name)) != (name in other, other.get(name))]
-    return [{name: values[name] for name in names if name in values} for values in (one, other)]
+def differing_settings(one: DetectorConfig, other: DetectorConfig) -> list[dict[str, Any]]:
+    """What the heads of two detectors are set to, without what they agree on and what predictions don't depend on."""
+    if one.head != other.head:
+        return [{}, {}]
+    apart = HEADS[one.head].of_training | {"width"}
+    settings = [asdict(settings_of(config, config.head_config)) for config in (one, other)]
+    names = [name for name in settings[0] if name not in apart and settings[0][name] != settings[1][name]]
+    return [{name: values[name] for name in names} for values in settings]
+
+
+def live_teacher(detector: Detector, device: torch.device, role: str = "motion") -> LiveTeacher:
+    """A frozen teacher that is run on every training sample."""
+    detector = detector.to(device).eval().requires_grad_(False)
+    which = motion_branch(detector.config.branches) if role == "motion" else None
+
+    @torch.no_grad()
+    def ask(cues: Mapping[str, Tensor], mask: Tensor) -> TeacherView:
+        mask = mask.to(device)
+        branches = detector.branch_features({cue: x.to(device) for cue, x in cues.items()}, mask)
+        return TeacherView(None if which is None else branches[which], detector.predict_from(branches, mask))
+
+    return LiveTeacher(detector.cues, ask)

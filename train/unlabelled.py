@@ -15,6 +15,7 @@ import torch
 
 import features
 from detect.heads.base import Targets
+from detect.windows import SampleRule
 from evaluate.annotations import Annotations
 from features.store import Store
 from train.config import Data, TrainingError
@@ -105,7 +106,7 @@ def file_of(store: Store, video: str) -> str:
 
 
 def unlabelled_pool(
-    found: Unlabelled, store: Store, labelled: Sequence[str], cues: Sequence[str], resize: int | None
+    found: Unlabelled, store: Store, labelled: Sequence[str], cues: Sequence[str], rule: SampleRule
 ) -> Pool:
     """The videos without labels, checked: all streams there, made as those of the labelled videos of `store`."""
     found.store.check(found.videos, cues)
@@ -117,5 +118,5 @@ def unlabelled_pool(
                 f"as {here}. Extract both with one backbone, its weights, window and stride"
             )
     nothing = Targets(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
-    lengths = {video: resize or found.store.row(video, cues[0]).num_steps for video in found.videos}
+    lengths = {video: rule.num_steps(found.store.row(video, cues[0]).num_steps) for video in found.videos}
     return Pool(found.store, [Video(video, length, nothing, slack=0.0) for video, length in lengths.items()])

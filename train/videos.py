@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detect.heads.base import Predictions, Targets
-from detect.inference import resize_steps
+from detect.windows import ANY_LENGTH, SampleRule
 from evaluate.annotations import Annotations, VideoTruth
 from features.store import Store
 from train.config import TrainingError
@@ -39,7 +39,7 @@ class Pool:
     teachers: Mapping[str, Teacher] = field(default_factory=dict)  # by role
 
 
-def videos_of(store: Store, truth: Annotations, cues: Sequence[str], resize: int | None = None) -> list[Video]:
+def videos_of(store: Store, truth: Annotations, cues: Sequence[str], rule: SampleRule = ANY_LENGTH) -> list[Video]:
     """The annotated videos, checked against the store: all features there, of one origin, without NaN."""
     names = list(truth.videos)
     if not names:
@@ -52,22 +52,20 @@ def videos_of(store: Store, truth: Annotations, cues: Sequence[str], resize: int
                 f"{truth.source}: video {name!r}: labels {labels.min()} to {labels.max()}, but the classes are "
                 f"0 to {len(truth.classes) - 1}"
             )
-    return [video_of(store, name, cues[0], truth.videos[name], resize) for name in names]
+    return [video_of(store, name, cues[0], truth.videos[name], rule) for name in names]
 
 
-def video_of(store: Store, name: str, cue: str, truth: VideoTruth, resize: int | None) -> Video:
+def video_of(store: Store, name: str, cue: str, truth: VideoTruth, rule: SampleRule) -> Video:
     grid, attributes = store.grid(name, cue), store.attributes(name, cue)
     slack = 0.5 * float(attributes["window"]) / float(attributes["stride"])
-    if resize:
-        slack, grid = slack * resize / grid.num_steps, grid.resized(resize)
+    slack, grid = slack * (rule.num_steps(grid.num_steps) / grid.num_steps), rule.grid(grid)
     segments = torch.from_numpy(np.asarray(grid.to_steps(truth.segments), np.float32).reshape(-1, 2))
     return Video(name, grid.num_steps, Targets(segments, torch.from_numpy(np.asarray(truth.labels, np.int64))), slack)
 
 
-def read_steps(store: Store, video: str, cue: str, resize: int | None = None) -> np.ndarray:
-    """(T, D_in) of a whole video, resized to so many steps where the detector wants it."""
-    x = store.read(video, cue)
-    return resize_steps(x, resize) if resize else x
+def read_steps(store: Store, video: str, cue: str, rule: SampleRule = ANY_LENGTH) -> np.ndarray:
+    """(T, D_in) of a whole video as the detector's head sees it."""
+    return rule.sequence(store.read(video, cue))
 
 
 def check_actions(store: Store, truth: Annotations, videos: Sequence[Video]) -> str:
@@ -103,11 +101,11 @@ def check_actions(store: Store, truth: Annotations, videos: Sequence[Video]) -> 
     return f"{store.path}: {many} (first: {name}, {start_s:g} to {end_s:g} s)"
 
 
-def channel_statistics(pools: Sequence[Pool], cue: str, resize: int | None = None) -> tuple[Tensor, Tensor]:
+def channel_statistics(pools: Sequence[Pool], cue: str, rule: SampleRule = ANY_LENGTH) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (D_in,) of a stream's channels over all steps of all videos, labelled or not."""
     count, total, squares = 0, np.zeros(1), np.zeros(1)
     for store, video in ((pool.store, video) for pool in pools for video in pool.videos):
-        features = read_steps(store, video.name, cue, resize).astype(np.float64)
+        features = read_steps(store, video.name, cue, rule).astype(np.float64)
         count, total, squares = count + len(features), total + features.sum(0), squares + (features**2).sum(0)
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))

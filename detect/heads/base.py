@@ -10,6 +10,9 @@ numbers but dropout.
     losses = head.distill(student, teacher)             # predictions that mimic predictions
     candidates = head.decode(predictions)               # segments in grid steps, before suppression
 
+What a head needs of a sample is its `sample`; what the loss remembers from step to step is its `new_normaliser()`;
+heads whose predictions about a whole video can be cut are `Croppable`. Nobody asks which head it is.
+
 Time is counted in grid steps throughout: step k is the centre of clip k, and segments lie on the same axis.
 """
 
@@ -21,7 +24,11 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-Predictions = dict[str, Tensor]  # named by the head; leading dimension B; "valid" marks what lies on real steps
+from detect.heads.normaliser import Normaliser
+from detect.suppress import Suppression
+from detect.windows import ANY_LENGTH, SampleRule
+
+Predictions = dict[str, Tensor]  # named by the head, leading dimension B; what lies on no real step is marked there
 Assignment = dict[str, Tensor]
 
 
@@ -48,19 +55,34 @@ class Candidates(NamedTuple):
 
     segments: Tensor  # (n, 2) grid steps
     scores: Tensor  # (n,) in (0, 1)
-    labels: Tensor  # (n,) int64
+    labels: Tensor | None  # (n,) int64; None from a head that finds actions without naming them
 
 
 class Head(nn.Module, ABC):
     """A detection head. Members of the family live in one folder each and are listed in `detect.heads.HEADS`."""
 
     Config: ClassVar[type]  # frozen dataclass of JSON values with a field `width`
-    suppress: ClassVar[bool] = True  # False for heads whose candidates don't repeat one another
-    alignment: int = 1  # a sample cut out of a video should start at a multiple of it, so that cached predictions fit
+    of_training: ClassVar[frozenset[str]] = frozenset()  # fields of it that predictions don't depend on
+    suppression: ClassVar[Suppression] = Suppression()  # of its candidates, unless the configuration says otherwise
+    optimiser: ClassVar[Mapping[str, Any]] = {}  # what it wants otherwise than train.config.Optimiser; recipes prevail
+    names_classes: ClassVar[bool] = True  # False: its candidates have no labels, class scores come from elsewhere
 
     def __init__(self, in_channels: int, num_classes: int, config: Any) -> None:
         super().__init__()
         self.in_channels, self.num_classes, self.config = in_channels, num_classes, config
+
+    @classmethod
+    def sample_rule(cls, config: Any) -> SampleRule:
+        """What a head of this configuration needs of a sample."""
+        return ANY_LENGTH
+
+    @property
+    def sample(self) -> SampleRule:
+        return self.sample_rule(self.config)
+
+    def new_normaliser(self) -> Normaliser:
+        """What its losses are divided by, from the positives of each step; the method that trains it keeps it."""
+        return Normaliser()
 
     @abstractmethod
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
@@ -72,7 +94,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def num_positives(self, assignment: Assignment) -> int:
-        """How many predictions answer for an action: what the loop's running normaliser counts."""
+        """How many predictions answer for an action: what the normaliser counts."""
 
     @abstractmethod
     def loss(self, predictions: Predictions, assignment: Assignment, normaliser: float) -> dict[str, Tensor]:
@@ -87,9 +109,18 @@ class Head(nn.Module, ABC):
     def decode(self, predictions: Predictions) -> list[Candidates]:
         """Candidates of each sample of the batch, unsuppressed."""
 
+
+class Croppable(ABC):
+    """A head that takes samples of any length and whose predictions about a whole video hold for every stretch of it.
+
+    A frozen teacher with such a head is asked once per video and its answers are cached; one without is run on each
+    training sample.
+    """
+
     @abstractmethod
     def crop(self, predictions: Mapping[str, Tensor], start: int, stop: int) -> Predictions:
-        """Predictions of one whole video (B = 1) for its steps [start, stop); start is a multiple of `alignment`."""
+        """Predictions of one whole video (B = 1) for its steps [start, stop); start is a multiple of
+        `sample.multiple`."""
 
     @abstractmethod
     def stack(self, predictions: Sequence[Mapping[str, Tensor]], length: int) -> Predictions:

@@ -81,7 +81,7 @@ def forward(model: Detector, x: Tensor, mask: Tensor) -> tuple[list[Tensor], lis
     head, m = model.head, mask[:, None].float()
     for part in model.projections[0].layers:  # type: ignore[union-attr]
         x = layer(part, x, m)
-    x, m = F.pad(x, (0, -x.shape[2] % head.alignment)), F.pad(m, (0, -m.shape[2] % head.alignment))
+    x, m = F.pad(x, (0, -x.shape[2] % head.sample.multiple)), F.pad(m, (0, -m.shape[2] % head.sample.multiple))
     logits, offsets, masks = [], [], []
     for i, part in enumerate(head.pyramid.blocks):  # type: ignore[union-attr, arg-type]
         x, m = block(part, x, m)

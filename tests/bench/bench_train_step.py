@@ -30,7 +30,6 @@ from features.store import Part, Store, build_index, write_part
 from train.config import Optimiser, Sampling
 from train.dataset import Batch, Samples, TeacherView
 from train.memory import Memory
-from train.methods.base import Normaliser
 from train.methods.decomposed import Decomposed
 from train.optimiser import make_optimiser
 from train.recipes import small
@@ -92,7 +91,7 @@ def main() -> int:
         names = [video.name for video in videos]
         steps: dict[str, Callable[[list[int]], None]] = {}
         for kind in (Decomposed, Straightforward):
-            method = kind(make_detector(("rgb", "rgb")), kind.Options(), Normaliser(50.0, 0.9)).train()
+            method = kind(make_detector(("rgb", "rgb")), kind.Options()).train()
             memory = Memory(2**30)
             cache = cache_of(store, Path(folder))
             cached = cache_teacher(

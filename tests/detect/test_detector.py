@@ -16,6 +16,7 @@ CONFIG = DetectorConfig(
     width=8,
     head_config={"levels": 3, "window": 5},
     feature_ids={"rgb": "a1b2", "flow": "c3d4"},
+    normalise=True,
 )
 
 

@@ -11,8 +11,9 @@ import torch
 from detect import run
 from detect.detector import Detector, DetectorConfig, DetectorError
 from detect.heads.base import Candidates
-from detect.inference import check_store, detect, detect_video, resize_steps
+from detect.inference import check_store, detect, detect_video
 from detect.suppress import Suppression
+from detect.windows import resize_steps
 from evaluate.detections import read_detections
 from features.grid import ClipGrid
 from features.store import Part, build_index, write_part
@@ -61,13 +62,13 @@ def test_repetitions_are_suppressed_and_the_best_kept() -> None:
 
 def test_a_head_that_does_not_repeat_itself_is_not_suppressed() -> None:
     model = detector((2, 6, 0.9, 0), (2, 6, 0.8, 0))
-    model.head.suppress = False  # type: ignore[misc]
+    model.head.suppression = Suppression(kind="none")  # type: ignore[misc]
     assert detect(model, features(), GRID, 10.0).scores.tolist() == pytest.approx([0.9, 0.8])
 
 
 def test_a_resized_video_keeps_its_time() -> None:
     """48 steps for 12: four new steps fill the share of an old one, and step 1.5 sits where step 0 did."""
-    found = detect(detector((1.5, 5.5, 0.9, 0), resize=48), features(), GRID, 10.0)
+    found = detect(detector((1.5, 5.5, 0.9, 0), head_config={"levels": 3, "resize": 48}), features(), GRID, 10.0)
     assert found.segments.tolist() == [pytest.approx([8 / 30, 12 / 30])]
     assert resize_steps(np.array([[0.0], [1.0]]), 4)[:, 0].tolist() == pytest.approx([0, 0.25, 0.75, 1])
 

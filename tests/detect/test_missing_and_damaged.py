@@ -179,7 +179,7 @@ def test_what_is_no_detector_is_refused_in_one_line(tmp_path: Path, content: byt
     [
         {"classes": 3}, {"classes": [1, [2]]}, {"width": "wide"}, {"width": -4}, {"width": 2**40}, {"head": None},
         {"head_config": [1]}, {"head_config": {"heads": 0}}, {"fusion": None}, {"suppression": {"kind": 7}},
-        {"feature_dims": {"rgb": 10**30}}, {"branches": 5}, {"resize": "x"},
+        {"feature_dims": {"rgb": 10**30}}, {"branches": 5}, {"resize": "x"}, {"head_config": {"resize": 0}},
     ],
 )  # fmt: skip
 def test_settings_that_no_detector_has_are_refused_in_one_line(tmp_path: Path, changes: dict) -> None:

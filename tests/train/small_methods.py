@@ -10,10 +10,10 @@ from detect.fusion import FusionConfig
 from detect.heads.base import Targets
 from train.dataset import Batch, TeacherView
 from train.methods import METHODS
-from train.methods.base import Method, Normaliser
+from train.methods.base import Method
 
 STEPS, WIDTH = 32, 16
-OPTIONS = {"actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0}}
+OPTIONS = {"actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0}}
 
 
 def detector(branches: tuple[str, ...], fusion: str = "gate", head: str = "actionformer") -> Detector:
@@ -34,7 +34,7 @@ def make(name: str, cues: tuple[str, ...] = ("rgb",), head: str = "actionformer"
     torch.manual_seed(0)
     kind = METHODS[name]
     student = detector(kind.branches(cues), head=head)
-    return kind(student, kind.Options(**options), Normaliser(10.0, 0.9)).train()
+    return kind(student, kind.Options(**options)).train()
 
 
 def batch_of(seed: int = 1, head: str = "actionformer") -> Batch:

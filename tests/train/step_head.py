@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
+from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictions, Targets
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class StepHeadConfig:
     width: int = 16
 
 
-class StepHead(Head):
+class StepHead(Head, Croppable):
     """Predictions: scores (B, T, C) as logits, reach (B, T, 2) >= 0 in steps, valid (B, T)."""
 
     Config: ClassVar[type] = StepHeadConfig

@@ -12,9 +12,10 @@ from conftest import TinyWorld
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from detect.architecture import Architecture
 from detect.detector import Detector
 from train.assemble import assemble, open_material
-from train.config import Config, Data, Model, Sampling, TrainingError
+from train.config import Config, Data, Sampling, TrainingError
 from train.run import main
 from train.settings import difference, flat, set_values
 
@@ -24,15 +25,15 @@ OTHER: dict[str, Any] = {
     "data.repair": "drop", "data.subset": "Test", "data.fps": 20.0, "data.window": 8, "data.stride": 2,
     "sampling.batch_size": 3, "sampling.max_length": 16, "sampling.crop_ratio": [0.8, 1.0],
     "sampling.min_overlap": 0.5, "sampling.trials": 1, "sampling.memory_gib": 0.0,
-    "model.width": 24, "model.projection_depth": 1, "model.dropout": 0.5, "model.resize": 40, "model.normalise": True,
+    "model.width": 24, "model.projection_depth": 1, "model.dropout": 0.5, "model.normalise": True,
     "fusion.kind": "concat", "fusion.bias": True,
     "suppression.kind": "hard", "suppression.sigma": 0.3, "suppression.iou": 0.4, "suppression.min_score": 0.2,
     "suppression.max_per_video": 7, "suppression.voting": 0.7,
     "optimiser.epochs": 4, "optimiser.warmup_epochs": 0, "optimiser.min_steps": 20,
     "optimiser.learning_rate": 0.01, "optimiser.final_learning_rate": 1e-3, "optimiser.weight_decay": 0.5,
     "optimiser.clip_norm": 0.01, "optimiser.ema": 0.5, "optimiser.ema_warmup": True,
-    "optimiser.normaliser": 3.0, "optimiser.normaliser_momentum": 0.1, "optimiser.threads": 1,
-    "head_options.levels": 2, "method_options.branch_weight": 0.5,
+    "optimiser.threads": 1, "head_options.levels": 2, "head_options.resize": 40,
+    "head_options.normaliser": 3.0, "head_options.normaliser_momentum": 0.1, "method_options.branch_weight": 0.5,
 }  # fmt: skip
 ELSEWHERE = {
     "joint_teacher": "test_unlabelled",
@@ -65,7 +66,7 @@ def base(world: TinyWorld) -> Config:
     config = Config(
         cues=("rgb", "flow"),
         data=Data(str(world.features), str(world.annotations)),
-        model=Model(width=16),
+        model=Architecture(width=16),
         sampling=Sampling(batch_size=2, max_length=48, crop_ratio=(0.1, 0.3), min_overlap=1.0),
         head_options={"levels": 3, "window": 5, "heads": 2},
     )
@@ -147,6 +148,17 @@ def test_the_way_two_branches_meet_is_read_from_where_it_stood_before(tmp_path: 
     assert set_values(Config(), ["model.fusion=residual"]).fusion.kind == "residual"
 
 
+def test_what_a_head_declares_is_read_from_where_it_stood_before(tmp_path: Path) -> None:
+    values = {"model": {"resize": 192}, "optimiser": {"normaliser": 200.0}, "head_options": {"levels": 5}}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    moved = {"levels": 5, "resize": 192, "normaliser": 200.0}
+    assert Config.read(tmp_path / "config.json").head_options == moved
+    usual = {"model": {"resize": None}, "optimiser": {"normaliser": 100.0, "normaliser_momentum": 0.9}}
+    (tmp_path / "config.json").write_text(json.dumps(usual))
+    assert Config.read(tmp_path / "config.json") == Config()
+    assert set_values(Config(), ["optimiser.normaliser=7"]).head_options == {"normaliser": 7}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -165,8 +177,7 @@ def test_the_way_two_branches_meet_is_read_from_where_it_stood_before(tmp_path: 
         ('{"cues": [1]}', "expected a list of strs"),
         ('{"sampling": {"crop_ratio": [0.5]}}', "expected a list of floats"),
         ('{"sampling": {"workers": -1}}', "expected zero or more"),
-        ('{"model": {"resize": "long"}}', "resize = 'long': expected an int or null"),
-        ('{"model": {"resize": 0}}', "expected a value above zero"),
+        ('{"model": {"width": 0}}', "model.width = 0: expected a value above zero"),
         ('{"model": {"width": 9007199254740993}}', "expected an int"),
         ('{"model": {"width": 9007199254740991}}', "expected at most"),
         ('{"head_options": [1]}', "expected an object of settings"),
@@ -214,7 +225,9 @@ def test_any_value_in_any_place_is_taken_or_refused(tmp_path: Path, path: str, v
         {"head_options": {"heads": 10**30}}, {"head_options": {"window": []}}, {"head_options": {"prior": 0}},
         {"head_options": {"width": 2**40}}, {"head_options": {"dropout": 7}}, {"head_options": {"mlp_ratio": -1}},
         {"head_options": {"first_range": "far"}}, {"head_options": {"radius": None}}, {"head_options": {"window": 4}},
-        {"head_options": {"max_candidates": 1.5}}, {"head_options": {"tower": [1]}},
+        {"head_options": {"max_candidates": 1.5}}, {"head_options": {"resize": 0}}, {"head_options": {"tower": [1]}},
+        {"head_options": {"normaliser": 0}}, {"head_options": {"normaliser_momentum": 1.0}},
+        {"head_options": {"resize": "long"}},
         {"method_options": {"branch_weight": "x"}}, {"method_options": {"branch_weight": [1]}},
         {"device": "magic"}, {"data": {"subset": "magic"}}, {"data": {"train_videos": "99"}},
         {"data": {"features": "nowhere.h5"}}, {"data": {"annotations": "nowhere.json"}},

@@ -10,6 +10,7 @@ from conftest import TinyWorld, seconds, write_world
 
 import features
 from detect.detector import Detector
+from detect.heads.actionformer.head import ActionFormer
 from evaluate.annotations import read_annotations
 from train.assemble import assemble, open_material, training_subset
 from train.config import Config, Data
@@ -91,7 +92,7 @@ def test_the_recipe_follows_the_amount_of_data(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(("videos", "epochs", "warmup"), [(8, 500, 50), (40, 100, 10), (140, 40, 4)])
 def test_the_small_recipe_is_chosen_by_steps_and_not_by_epochs(videos: int, epochs: int, warmup: int) -> None:
     recipe = small()
-    assert recipe.optimiser.lengths(videos // recipe.sampling.batch_size) == (epochs, warmup)
+    assert recipe.optimiser_of(ActionFormer).lengths(videos // recipe.sampling.batch_size) == (epochs, warmup)
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_the_tiny_world_is_timed_as_it_says() -> None:
 
 
 def test_videos_resized_to_one_length_are_taught_on_the_resized_grid(world: TinyWorld) -> None:
-    resized = ["--epochs", "1", "--set", "model.resize=32", "--set", "sampling.crop_ratio=[1,1]"]
+    resized = ["--epochs", "1", "--set", "head.resize=32", "--set", "sampling.crop_ratio=[1,1]"]
     assert main(world.arguments(*resized, "--cues", "flow", out="flow")) == 0
     teacher = ["--method", "decomposed", "--teacher", str(world.runs / "flow/detector.pt")]
     assert main(world.arguments(*resized, *teacher, out="student")) == 0

@@ -8,8 +8,8 @@ from torch import nn
 
 from detect.branches import Projection
 from detect.heads import HEADS
+from detect.heads.normaliser import RunningNormaliser
 from train.config import Optimiser
-from train.methods.base import Normaliser
 from train.optimiser import Average, learning_rate, parameter_groups
 
 
@@ -72,10 +72,10 @@ def test_a_warmed_up_average_forgets_the_first_weights_sooner() -> None:
 
 
 def test_the_normaliser_is_a_running_mean_that_is_saved() -> None:
-    normaliser = Normaliser(100.0, 0.9)
+    normaliser = RunningNormaliser(100.0, 0.9)
     assert normaliser.update(50) == pytest.approx(95.0)
     assert normaliser.update(0) == pytest.approx(0.9 * 95 + 0.1)  # no positives count as one
-    restored = Normaliser(100.0, 0.9)
+    restored = RunningNormaliser(100.0, 0.9)
     restored.load_state_dict(normaliser.state_dict())
     assert torch.equal(restored.mean, normaliser.mean)
 

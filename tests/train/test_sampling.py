@@ -59,7 +59,7 @@ def test_crops_start_where_a_cached_pyramid_can_be_cut_and_hold_an_action() -> N
     generator = np.random.default_rng(0)
     starts = set()
     for _ in range(100):
-        start, stop = draw_crop(video, sampling, 4, generator)
+        start, stop = draw_crop(video, sampling, HEAD.sample, generator)
         assert start % 4 == 0 and start >= 0 and stop <= 400 and stop - start == 64
         assert len(clip_targets(video.targets, start, stop, 2.0, 0.5).labels) == 1
         starts.add(start)
@@ -68,7 +68,7 @@ def test_crops_start_where_a_cached_pyramid_can_be_cut_and_hold_an_action() -> N
 
 def test_a_short_video_gives_samples_of_nine_tenths_of_it_and_more() -> None:
     video = Video("v", 100, targets(), slack=2.0)
-    crops = [draw_crop(video, Sampling(), 4, np.random.default_rng(i)) for i in range(200)]
+    crops = [draw_crop(video, Sampling(), HEAD.sample, np.random.default_rng(i)) for i in range(200)]
     lengths = {stop - start for start, stop in crops}
     assert lengths == set(range(90, 101))
     assert {start for start, _ in crops} == {0, 4, 8}

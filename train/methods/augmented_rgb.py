@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from detect.detector import Detector
 from train.dataset import Batch
 from train.distill import atomic_contrast, boundary_saliency, contextual_relation
-from train.methods.base import Method, Normaliser, assign, rgb_alone, taught_by_joint_teacher, under
+from train.methods.base import Method, assign, rgb_alone, taught_by_joint_teacher, under
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class AugmentedRGB(Method):
     needs_teacher: ClassVar[bool] = True
     needs_teacher_features: ClassVar[bool] = True
 
-    def __init__(self, detector: Detector, options: AugmentedRGBOptions, normaliser: Normaliser) -> None:
-        super().__init__(detector, options, normaliser)
+    def __init__(self, detector: Detector, options: AugmentedRGBOptions) -> None:
+        super().__init__(detector, options)
         self.adapter = nn.Linear(detector.config.width, detector.config.width)
 
     @classmethod

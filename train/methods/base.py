@@ -6,33 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from detect.detector import Detector
 from detect.heads.base import Assignment, Head, Predictions
 from train.config import TrainingError
 from train.dataset import Batch
-
-
-class Normaliser(nn.Module):
-    """The running mean of positives per step, which detection losses are divided by.
-
-    N <- momentum · N + (1 − momentum) · max(positives, 1), once per step and before use. A buffer, so that a resumed
-    run goes on with its own. Source: ActionFormer, where it is a Python number and starts again at 100.
-    """
-
-    mean: Tensor
-
-    def __init__(self, start: float, momentum: float) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("mean", torch.tensor(float(start), dtype=torch.float64))
-
-    @torch.no_grad()
-    def update(self, positives: int) -> float:
-        self.mean.mul_(self.momentum).add_((1.0 - self.momentum) * max(positives, 1))
-        return float(self.mean)
 
 
 class Method(nn.Module, ABC):
@@ -47,11 +26,11 @@ class Method(nn.Module, ABC):
     # without labels
     needs_teacher_features: ClassVar[bool] = False  # its predictions alone would teach nothing
 
-    def __init__(self, detector: Detector, options: Any, normaliser: Normaliser) -> None:
+    def __init__(self, detector: Detector, options: Any) -> None:
         super().__init__()
         self.detector = detector
         self.options = options
-        self.normaliser = normaliser
+        self.normaliser = detector.head.new_normaliser()
 
     @classmethod
     @abstractmethod

@@ -12,7 +12,7 @@ from torch import Tensor
 from detect.detector import Detector
 from detect.losses import masked_mse
 from train.dataset import Batch
-from train.methods.base import Method, Normaliser, assign, rgb_alone, split, taught_by_joint_teacher, under
+from train.methods.base import Method, assign, rgb_alone, split, taught_by_joint_teacher, under
 
 MOTION_STREAM = "rgb_motion"  # features of a motion student: an RGB network taught to see what a motion network sees
 
@@ -45,8 +45,8 @@ class Decomposed(Method):
     Options: ClassVar[type] = DecomposedOptions
     needs_teacher: ClassVar[bool] = True
 
-    def __init__(self, detector: Detector, options: DecomposedOptions, normaliser: Normaliser) -> None:
-        super().__init__(detector, options, normaliser)
+    def __init__(self, detector: Detector, options: DecomposedOptions) -> None:
+        super().__init__(detector, options)
         self.branch_head = detector.new_head(detector.config.width)
         self.motion_head = self.branch_head if options.shared_head else detector.new_head(detector.config.width)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from detect.detector import Detector
 from train.dataset import Batch
-from train.methods.base import Method, Normaliser, assign, split, under
+from train.methods.base import Method, assign, split, under
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Supervised(Method):
 
     Options: ClassVar[type] = SupervisedOptions
 
-    def __init__(self, detector: Detector, options: SupervisedOptions, normaliser: Normaliser) -> None:
-        super().__init__(detector, options, normaliser)
+    def __init__(self, detector: Detector, options: SupervisedOptions) -> None:
+        super().__init__(detector, options)
         self.names = branch_names(detector.config.branches)
         two = len(self.names) > 1 and options.branch_weight > 0
         self.branch_head = detector.new_head(detector.config.width) if two else None

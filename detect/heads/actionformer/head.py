@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from detect.branches import ConvolutionLayer, convolve_steps
 from detect.heads.actionformer.transformer import Pyramid
-from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
+from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictions, Targets
+from detect.heads.normaliser import Normaliser, RunningNormaliser
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
+from detect.windows import SampleRule
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class ActionFormerConfig:
     min_score: float = 0.001  # candidates below are not decoded
     max_candidates: int = 2000  # per level, the best are decoded
     min_length: float = 0.05  # grid steps; shorter candidates are dropped
+    resize: int | None = None  # steps that every video is resized to (ActivityNet: 192); None: as many as it has
+    normaliser: float = 100.0  # positives a step is first taken to have; then their running mean
+    normaliser_momentum: float = 0.9
 
     def __post_init__(self) -> None:
         if isinstance(self.window, list):  # as read from JSON
@@ -58,6 +63,9 @@ class ActionFormerConfig:
             )
         if self.levels < 1 or self.stem < 1 or self.tower < 0:
             raise ValueError("ActionFormerConfig: levels and stem must be at least 1, tower at least 0")
+        if not self.normaliser > 0 or not 0.0 <= self.normaliser_momentum < 1.0:
+            raise ValueError("ActionFormerConfig: normaliser must be positive, normaliser_momentum in [0, 1)")
+        ActionFormer.sample_rule(self)  # refuses what is no number of steps
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -86,14 +94,15 @@ class Tower(nn.Module):
         return convolve_steps(x, keep, self.output.weight, self.output.bias) * keep
 
 
-class ActionFormer(Head):
+class ActionFormer(Head, Croppable):
     """Predictions: logits (B, N, C); offsets (B, N, 2) >= 0 to start and end, in strides of the point; valid (B, N)."""
 
     Config: ClassVar[type] = ActionFormerConfig
+    of_training: ClassVar[frozenset[str]] = frozenset({"normaliser", "normaliser_momentum"})
 
     def __init__(self, in_channels: int, num_classes: int, config: ActionFormerConfig) -> None:
         super().__init__(in_channels, num_classes, config)
-        self.alignment = 2 ** (config.levels - 1)
+        self.alignment = self.sample.multiple  # of the sequence, so that every level has whole points
         # Two branches joined are wider than the head: a 1x1 convolution takes them to its width (ours).
         self.entry = nn.Linear(in_channels, config.width) if in_channels != config.width else nn.Identity()
         self.pyramid = Pyramid(
@@ -107,6 +116,13 @@ class ActionFormer(Head):
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
         nn.init.constant_(self.classifier.output.bias, -math.log(1 / config.prior - 1))  # type: ignore[arg-type]
+
+    @classmethod
+    def sample_rule(cls, config: ActionFormerConfig) -> SampleRule:
+        return SampleRule(resize=config.resize, multiple=2 ** (config.levels - 1))
+
+    def new_normaliser(self) -> Normaliser:
+        return RunningNormaliser(self.config.normaliser, self.config.normaliser_momentum)
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
         """Any T: padded here to a multiple of `alignment`, N = (2 - 1 / alignment) · that."""
@@ -182,8 +198,8 @@ class ActionFormer(Head):
     def loss(self, predictions: Predictions, assignment: Assignment, normaliser: float) -> dict[str, Tensor]:
         """Focal loss over valid points and classes, DIoU over positive points, both sums over `normaliser`.
 
-        The published normaliser is a running mean of the positives of a batch, 0.9·N + 0.1·max(positives, 1) from 100:
-        it belongs to the training loop, once per step, so that a shared head may be judged several times.
+        The normaliser is the running mean of the positives of a step, which moves once per step: a shared head may be
+        judged several times in one.
         """
         valid, positive = predictions["valid"], assignment["positive"]
         smoothing = self.config.label_smoothing

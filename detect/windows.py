@@ -1,0 +1,136 @@
+"""What a head needs of a sample; videos cut into such samples, and what was found in many of them joined again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from features.grid import ClipGrid
+
+
+class Window(NamedTuple):
+    """The steps [start, stop) of a video's sequence."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class SampleRule:
+    """What a head needs of a sample. The default takes a sequence of any length as it is.
+
+    First the whole video is resized, where it is to be; then it is taken whole, or cut into windows of `length`.
+    """
+
+    resize: int | None = None  # steps that every video is resized to (ActivityNet-1.3: 192); None: as many as it has
+    length: int | None = None  # steps of every sample: longer videos are cut, shorter ones padded; None: any number
+    multiple: int = 1  # of samples of any length: they are padded to a multiple, and cut out of a video at one
+    overlap: float = 0.5  # share of a window of `length` that the next one sees too, at least
+
+    def __post_init__(self) -> None:
+        for name in ("resize", "length", "multiple"):
+            value = getattr(self, name)
+            if not (type(value) is int and value > 0) and not (value is None and name != "multiple"):
+                raise ValueError(f"{name} must be a number of steps, got {value!r:.60}")
+        if not 0.0 <= self.overlap < 1.0:
+            raise ValueError(f"overlap must be a share of a window, in [0, 1), got {self.overlap!r:.60}")
+
+    def num_steps(self, num_steps: int) -> int:
+        """Length of the sequence that a video of so many steps is seen as."""
+        return self.resize or num_steps
+
+    def sequence(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The features (T, D) of a whole video as the head sees them."""
+        return features if self.resize is None else resize_steps(features, self.resize)
+
+    def grid(self, grid: ClipGrid) -> ClipGrid:
+        """Where the steps of `sequence` lie in the video."""
+        return grid if self.resize is None else grid.resized(self.resize)
+
+    def windows(self, num_steps: int) -> list[Window]:
+        """The samples that a sequence is seen in: all of it, or windows of `length`, the last ending with it."""
+        if self.length is None or num_steps <= self.length:
+            return [Window(0, num_steps)]
+        hop = max(int(self.length * (1 - self.overlap)), 1)
+        starts = [*range(0, num_steps - self.length, hop), num_steps - self.length]
+        return [Window(start, start + self.length) for start in starts]
+
+    def padded(self, num_steps: int) -> int:
+        """Steps of a batch whose longest sample has so many."""
+        return self.length or -(-num_steps // self.multiple) * self.multiple
+
+
+ANY_LENGTH = SampleRule()
+
+
+def resize_steps(features: NDArray[np.floating], num_steps: int) -> NDArray[np.float32]:
+    """A (T, D) sequence linearly resized to num_steps, half-pixel centres, as ClipGrid.resized has it (ActivityNet)."""
+    x = torch.from_numpy(np.asarray(features, np.float32)).T[None]
+    return F.interpolate(x, size=num_steps, mode="linear", align_corners=False)[0].T.numpy()
+
+
+def in_batches(
+    features: Mapping[str, NDArray[np.floating]], windows: Sequence[Window], rule: SampleRule, size: int
+) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    """Windows of sequences (T, D_in) by cue, `size` at a time: cues (B, D_in, T) and mask (B, T), zero where padded."""
+    for first in range(0, len(windows), size):
+        group = windows[first : first + size]
+        lengths = [stop - start for start, stop in group]
+        width = rule.length or max(lengths)
+        cues = {}
+        for cue, x in features.items():
+            rows = np.zeros((len(group), width, x.shape[1]), np.float32)
+            for row, (start, stop) in zip(rows, group, strict=True):
+                row[: stop - start] = x[start:stop]
+            cues[cue] = torch.from_numpy(rows).transpose(1, 2)
+        yield cues, torch.arange(width) < torch.tensor(lengths)[:, None]
+
+
+class Found(NamedTuple):
+    """Candidates of one window, or of a video."""
+
+    segments: NDArray[np.floating]  # (n, 2) grid steps, from the start of the window, or of the video
+    scores: NDArray[np.floating]  # (n,)
+    labels: NDArray[np.signedinteger] | None  # (n,); None: of no class yet
+
+
+def join(found: Sequence[Found], windows: Sequence[Window], once: float | None) -> Found:
+    """Candidates of all windows as those of the video, in its steps.
+
+    once: IoU from which a candidate repeats a better one of the same class from another window and is dropped; None
+    where suppression will compare all candidates anyhow. Candidates of one window are not compared with one another.
+    """
+    segments = np.concatenate([f.segments + window.start for f, window in zip(found, windows, strict=True)])
+    scores = np.concatenate([f.scores for f in found])
+    labels = None if found[0].labels is None else np.concatenate([f.labels for f in found if f.labels is not None])
+    if once is None or len(windows) == 1:
+        return Found(segments, scores, labels)
+    window = np.repeat(np.arange(len(found)), [len(f.scores) for f in found])
+    classes = np.zeros(len(scores), np.int64) if labels is None else labels
+    kept = np.sort(_not_repeated(segments, scores, classes, window, once))
+    return Found(segments[kept], scores[kept], None if labels is None else labels[kept])
+
+
+def _not_repeated(
+    segments: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    labels: NDArray[np.signedinteger],
+    window: NDArray[np.signedinteger],
+    iou: float,
+) -> NDArray[np.signedinteger]:
+    """Rows of the candidates that no better one kept of another window repeats, best first. Of equals, the first."""
+    order = np.lexsort((np.arange(len(scores)), -scores))
+    start, end = np.asarray(segments, np.float64).T
+    kept = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        shared = np.minimum(end[order], end[best]) - np.maximum(start[order], start[best])
+        union = end[order] - start[order] + end[best] - start[best] - shared
+        repeats = (shared > 0) & (shared >= iou * union) & (labels[order] == labels[best])
+        order = order[~(repeats & (window[order] != window[best]))]
+    return np.array(kept, np.int64)
