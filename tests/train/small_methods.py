@@ -16,7 +16,10 @@ STEPS, WIDTH = 32, 16
 OPTIONS = {"actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0}}
 
 
-def detector(branches: tuple[str, ...], fusion: str = "gate", head: str = "actionformer") -> Detector:
+def detector(
+    branches: tuple[str, ...], fusion: str = "gate", head: str = "actionformer", length: int | None = None
+) -> Detector:
+    """length: of the samples of a head that wants them of one length."""
     config = DetectorConfig(
         classes=("left", "right"),
         feature_dims={"rgb": 6, "rgb_motion": 4, "flow": 5},
@@ -24,16 +27,22 @@ def detector(branches: tuple[str, ...], fusion: str = "gate", head: str = "actio
         width=WIDTH,
         fusion=FusionConfig(kind=fusion),
         head=head,
-        head_config=OPTIONS.get(head, {}),
+        head_config={**OPTIONS.get(head, {}), **({} if length is None else {"length": length})},
         normalise=False,
     )
     return Detector(config)
 
 
-def make(name: str, cues: tuple[str, ...] = ("rgb",), head: str = "actionformer", **options: object) -> Method:
+def make(
+    name: str,
+    cues: tuple[str, ...] = ("rgb",),
+    head: str = "actionformer",
+    length: int | None = None,
+    **options: object,
+) -> Method:
     torch.manual_seed(0)
     kind = METHODS[name]
-    student = detector(kind.branches(cues), head=head)
+    student = detector(kind.branches(cues), head=head, length=length)
     return kind(student, kind.Options(**options)).train()
 
 
