@@ -92,8 +92,8 @@ def with_classes(detector: Detector, found: Found, class_scores: NDArray[np.floa
     """
     name, says = detector.config.head, detector.head.names_classes
     if (found.labels is not None) is not says:
-        raise DetectorError(f"the head {name!r} {'names' if says else 'does not name'} classes by its own word, but "
-                            f"its candidates have {'no ' if says else ''}labels")  # fmt: skip
+        found_some, declared = ("none", "names") if says else ("some", "does not name")
+        raise DetectorError(f"the head {name!r} declares that it {declared} classes, but its labels are {found_some}")
     if says and class_scores is not None:
         raise DetectorError(f"the head {name!r} names classes itself: scores of classes are not expected")
     if says:

@@ -62,8 +62,8 @@ class Sampling:
     batch_size: int = 2  # videos
     unlabelled_batch_size: int = 0  # videos without labels beside them, where there are any; 0: as many as with labels,
     # so that neither kind drowns the other
-    max_length: int = 2304  # steps of a sample; a longer video is cropped at random
-    crop_ratio: tuple[float, float] = (0.9, 1.0)  # of a shorter video that a sample takes, drawn for each sample
+    max_length: int = 2304  # steps of a sample where the head takes any number; a longer video is cropped at random
+    crop_ratio: tuple[float, float] = (0.9, 1.0)  # of a shorter video that a sample takes, drawn for each; likewise
     min_overlap: float = 0.5  # of an action that must lie inside a sample, else the sample does not hear of it
     trials: int = 200  # crops drawn before one without any action is taken
     workers: int = 0  # processes that read features ahead; 0: in this process, best where features fit in memory

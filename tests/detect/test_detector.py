@@ -1,14 +1,17 @@
 """The deployed detector: cues, branches, normalisation, saving and loading."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from detect.detector import Detector, DetectorConfig, DetectorError
+from detect.detector import SCHEMA, Detector, DetectorConfig, DetectorError
 from detect.fusion import FusionConfig
+from detect.sealed import write_sealed
 from detect.suppress import Suppression
+from detect.windows import SampleRule
 
 CONFIG = DetectorConfig(
     classes=("jump", "spin"),
@@ -90,6 +93,18 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.pt", "b.pt"):
         detector().save(tmp_path / name)
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+@pytest.mark.parametrize("resize", [None, 48])
+def test_a_detector_saved_before_heads_declared_their_samples_is_read(tmp_path: Path, resize: int | None) -> None:
+    model = detector()
+    before = json.loads(model.config.to_json())
+    before |= {"resize": resize, "suppression": dataclasses.asdict(Suppression(sigma=0.3))}
+    saved = {"schema": SCHEMA, "config": json.dumps(before), "state": dict(model.state_dict())}
+    write_sealed(tmp_path / "old.pt", saved)
+    again = Detector.load(tmp_path / "old.pt")
+    assert again.head.sample == SampleRule(resize=resize, multiple=4) and again.suppression.sigma == 0.3
+    assert torch.equal(again(cues(), MASK)["logits"], model(cues(), MASK)["logits"])
 
 
 def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_labels_are_refused_where_the_head_says_it_gives_none_and_missed_where_i
 ) -> None:
     model, (x, grid) = detector_of(head), video(20)
     model.head.decode = lambda _: [Candidates(torch.tensor([[1.0, 2.0]]), torch.ones(1), labels)]  # type: ignore[method-assign]
-    with pytest.raises(DetectorError, match="but its candidates have"):
+    with pytest.raises(DetectorError, match="classes, but its labels are"):
         detect(model, x, grid, 1000.0)
 
 

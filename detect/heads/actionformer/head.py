@@ -2,7 +2,7 @@
 
 Source: Zhang et al., ECCV 2022, arXiv:2202.07925. Equal to the published implementation; departures in docs/papers.md.
 Points: level l of the pyramid has one point every 2^l steps, point i at step i·2^l. All levels lie one after the other
-in one axis N.
+in one axis N; `targets.py` says where they are and what they should say.
 """
 
 import itertools
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detect.branches import ConvolutionLayer, convolve_steps
+from detect.heads.actionformer.targets import Points, assign_points, level_sizes, per_level, points_of
 from detect.heads.actionformer.transformer import Pyramid
 from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictions, Targets
 from detect.heads.normaliser import Normaliser, RunningNormaliser
@@ -136,59 +137,23 @@ class ActionFormer(Head, Croppable):
         sizes = [m.shape[1] + 1 for m in masks]
         logits = _without_gaps(self.classifier(x, keep), sizes)
         offsets = _without_gaps(self.regressor(x, keep), sizes)
-        offsets = (offsets * self._per_level(self.scales, mask.shape[1])[:, None]).relu()
+        offsets = (offsets * per_level(self.scales, [m.shape[1] for m in masks])[:, None]).relu()
         return {"logits": logits, "offsets": offsets, "valid": torch.cat(masks, dim=1)}
 
-    # ---- points
+    def points(self, steps: int, device: torch.device | str = "cpu") -> Points:
+        """The points for a sequence of `steps`, a multiple of `alignment`."""
+        return points_of(level_sizes(steps, self.config.levels), self.config.ranges, device)
 
-    def _sizes(self, steps: int) -> list[int]:
-        """Points of each level for a sequence of `steps`, a multiple of `alignment`."""
-        return [steps >> level for level in range(self.config.levels)]
-
-    def _steps(self, points: int) -> int:
-        """Length of the padded sequence that has so many points: the inverse of sum(_sizes)."""
-        return points * self.alignment // (2 * self.alignment - 1)
-
-    def _per_level(self, values: Tensor, steps: int) -> Tensor:
-        """(levels, ...) values repeated for every point: (N, ...)."""
-        sizes = self._sizes(steps)
-        return torch.repeat_interleave(values, torch.tensor(sizes, device=values.device), dim=0, output_size=sum(sizes))
-
-    def points(self, steps: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
-        """Where every point sits, its stride, both (N,) in grid steps, and the range (N, 2) it regresses."""
-        sizes = self._sizes(steps)
-        strides = self._per_level(2.0 ** torch.arange(len(sizes), device=device), steps)
-        at = torch.cat([torch.arange(size, device=device) for size in sizes]) * strides
-        return at, strides, self._per_level(torch.tensor(self.config.ranges, device=device), steps)
-
-    # ---- targets
+    def levels_of(self, points: int) -> list[int]:
+        """Points of each level where there are so many in all; the first has as many as the sequence has steps."""
+        return level_sizes(points * self.alignment // (2 * self.alignment - 1), self.config.levels)
 
     @torch.no_grad()
     def assign(self, predictions: Predictions, targets: Sequence[Targets]) -> Assignment:
-        """classes (B, N, C) multi-hot; offsets (B, N, 2) in strides, 0 off the positives; positive (B, N).
-
-        A point is positive for a segment if it lies inside it, strictly within `radius` strides of its centre, and the
-        farther end is within its level's range. Of several segments the shortest counts; those within 1e-3 of its
-        length add their classes (THUMOS'14 labels every CliffDiving as Diving too).
-        """
+        """classes (B, N, C) multi-hot; offsets (B, N, 2) in strides, 0 off the positives; positive (B, N)."""
         valid = predictions["valid"]
-        at, strides, ranges = self.points(self._steps(valid.shape[1]), valid.device)
-        segments, labels = _pad_targets(targets, valid.device)  # (B, M, 2), (B, M); padded rows are empty segments
-        start, end = segments[:, None, :, 0], segments[:, None, :, 1]  # (B, 1, M)
-        at, strides = at[:, None], strides[:, None]  # (N, 1)
-        left, right = at - start, end - at  # (B, N, M)
-        centre, reach = 0.5 * (start + end), self.config.radius * strides
-        inside = (at > torch.maximum(start, centre - reach)) & (at < torch.minimum(end, centre + reach))
-        farther = torch.maximum(left, right)
-        inside &= (farther >= ranges[:, :1]) & (farther <= ranges[:, 1:]) & valid[:, :, None]
-        lengths = (end - start).expand_as(left).masked_fill(~inside, math.inf)
-        shortest, which = lengths.min(dim=2)  # the first of equals
-        chosen = inside & (lengths <= shortest[:, :, None] + 1e-3)
-        classes = torch.zeros(*valid.shape, self.num_classes, device=valid.device)
-        classes.scatter_add_(2, labels[:, None].expand(chosen.shape), chosen.to(classes.dtype)).clamp_(max=1)
-        positive = inside.any(dim=2)
-        offsets = torch.stack([left, right], dim=-1).gather(2, which[:, :, None, None].expand(-1, -1, 1, 2))[:, :, 0]
-        return {"classes": classes, "offsets": offsets / strides * positive[:, :, None], "positive": positive}
+        points = self.points(self.levels_of(valid.shape[1])[0], valid.device)
+        return assign_points(points, valid, targets, self.num_classes, self.config.radius)
 
     def num_positives(self, assignment: Assignment) -> int:
         return int(assignment["positive"].sum())
@@ -231,7 +196,7 @@ class ActionFormer(Head, Croppable):
     @torch.no_grad()
     def decode(self, predictions: Predictions) -> list[Candidates]:
         """Every point and class above `min_score`, the best `max_candidates` of each level."""
-        sizes = self._sizes(self._steps(predictions["valid"].shape[1]))
+        sizes = self.levels_of(predictions["valid"].shape[1])
         at, strides, _ = self.points(sizes[0], predictions["valid"].device)
         scores = predictions["logits"].float().sigmoid() * predictions["valid"][:, :, None]  # (B, N, C)
         reach = predictions["offsets"].float() * strides[:, None]
@@ -259,7 +224,7 @@ class ActionFormer(Head, Croppable):
     def crop(self, predictions: Mapping[str, Tensor], start: int, stop: int) -> Predictions:
         if start % self.alignment:
             raise ValueError(f"ActionFormer.crop: start {start} is not a multiple of the alignment {self.alignment}")
-        sizes = self._sizes(self._steps(predictions["valid"].shape[1]))
+        sizes = self.levels_of(predictions["valid"].shape[1])
         cropped: dict[str, list[Tensor]] = {name: [] for name in predictions}
         for level, parts in enumerate(zip(*(p.split(sizes, dim=1) for p in predictions.values()), strict=True)):
             size = (-(-(stop - start) // self.alignment) * self.alignment) >> level
@@ -272,12 +237,12 @@ class ActionFormer(Head, Croppable):
         return {name: torch.cat(parts, dim=1) for name, parts in cropped.items()}
 
     def stack(self, predictions: Sequence[Mapping[str, Tensor]], length: int) -> Predictions:
-        sizes = self._sizes(-(-length // self.alignment) * self.alignment)
+        sizes = level_sizes(self.sample.padded(length), self.config.levels)
         return {name: torch.cat([self._lengthen(p[name], sizes) for p in predictions]) for name in predictions[0]}
 
     def _lengthen(self, values: Tensor, sizes: list[int]) -> Tensor:
         """(1, N, ...) with every level padded with zeros to its size."""
-        parts = values.split(self._sizes(self._steps(values.shape[1])), dim=1)
+        parts = values.split(self.levels_of(values.shape[1]), dim=1)
         pairs = zip(parts, sizes, strict=True)
         return torch.cat([F.pad(p, (0, 0) * (p.ndim - 2) + (0, s - p.shape[1])) for p, s in pairs], dim=1)
 
@@ -285,14 +250,3 @@ class ActionFormer(Head, Croppable):
 def _without_gaps(x: Tensor, sizes: list[int]) -> Tensor:
     """Drops the last step of each of the consecutive pieces of (B, sum(sizes), ...)."""
     return torch.cat([piece[:, :-1] for piece in x.split(sizes, dim=1)], dim=1)
-
-
-def _pad_targets(targets: Sequence[Targets], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Segments (B, M, 2) and labels (B, M) of a batch, M the largest number.
-
-    Rows added are empty segments, which nothing lies in.
-    """
-    most = max(1, *(len(t.labels) for t in targets)) if targets else 1
-    segments = torch.stack([F.pad(t.segments.float(), (0, 0, 0, most - len(t.labels))) for t in targets])
-    labels = torch.stack([F.pad(t.labels, (0, most - len(t.labels))) for t in targets])
-    return segments.to(device), labels.to(device)
