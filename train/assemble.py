@@ -32,7 +32,7 @@ from train.methods.base import Method
 from train.optimiser import Average, make_optimiser
 from train.origin import Origin, annotations_id, origin_of
 from train.settings import check_types, from_dict
-from train.teacher import ROLES, cache_of, cache_teacher, check_teacher, live_teacher, motion_branch
+from train.teacher import ROLES, LiveTeacher, cache_of, cache_teacher, check_teacher, motion_branch
 from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
 from train.videos import Pool, channel_statistics, check_actions, videos_of
 
@@ -128,7 +128,7 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
             for pool, name in zip(pools, ("teacher", "teacher-unlabelled"), strict=False)
         ]
     else:
-        live = {role: live_teacher(teacher, device, role) for role, teacher in teachers.items()}
+        live = {role: LiveTeacher(teacher, device, role) for role, teacher in teachers.items()}
     optimiser = config.optimiser
     method = kind(detector, method_options(config)).to(device)
     unlabelled = pools[1] if len(pools) > 1 else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -54,12 +54,15 @@ class Batch:
         )
 
 
-@dataclass(frozen=True)
-class LiveTeacher:
+class SampleTeacher(Protocol):
     """A teacher that is shown every training sample itself."""
 
-    cues: tuple[str, ...]  # the streams it watches
-    ask: Callable[[Mapping[str, Tensor], Tensor], TeacherView]  # of cues (B, D_in, T) and mask (B, T)
+    @property
+    def cues(self) -> tuple[str, ...]:
+        """The streams it watches."""
+
+    def __call__(self, cues: Mapping[str, Tensor], mask: Tensor) -> TeacherView:
+        """What it makes of cues (B, D_in, T) and mask (B, T)."""
 
 
 @dataclass
@@ -127,7 +130,7 @@ class Samples(Dataset):
         seed: int,
         detector: Detector,
         memory: Memory,
-        live: Mapping[str, LiveTeacher] | None = None,
+        live: Mapping[str, SampleTeacher] | None = None,
     ) -> None:
         """cues: of the student; live: teachers by role that are asked about each batch, beside those of the pools."""
         self.labelled, self.unlabelled = labelled, unlabelled
@@ -190,7 +193,7 @@ class Samples(Dataset):
         if not self.live:
             return batch
         views = {
-            role: teacher.ask({cue: batch.cues[cue] for cue in teacher.cues}, batch.mask)
+            role: teacher({cue: batch.cues[cue] for cue in teacher.cues}, batch.mask)
             for role, teacher in self.live.items()
         }
         cues = {cue: batch.cues[cue] for cue in self.cues}

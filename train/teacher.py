@@ -27,7 +27,7 @@ from detect.detector import Detector, DetectorConfig, settings_of
 from detect.heads import HEADS
 from features.store import Part, Store, build_index, fingerprint, is_done, write_part
 from train.config import TrainingError
-from train.dataset import LiveTeacher, TeacherView
+from train.dataset import TeacherView
 from train.memory import Memory
 from train.videos import Answer, read_steps
 
@@ -53,6 +53,25 @@ class CachedTeacher:
             if name.startswith("prediction.")
         }
         return torch.from_numpy(arrays["branch"]) if self.mimicked else None, predictions
+
+
+class LiveTeacher:
+    """Cues (B, D_in, T) and mask of training samples -> what a frozen teacher makes of them, run each time.
+
+    `role` as of a cached one: a joint teacher's branches are nobody's example.
+    """
+
+    def __init__(self, detector: Detector, device: torch.device, role: str = "motion") -> None:
+        self.detector = detector.to(device).eval().requires_grad_(False)
+        self.device, self.cues = device, detector.cues
+        self.branch = motion_branch(detector.config.branches) if role == "motion" else None
+
+    @torch.no_grad()
+    def __call__(self, cues: Mapping[str, Tensor], mask: Tensor) -> TeacherView:
+        mask = mask.to(self.device)
+        branches = self.detector.branch_features({cue: x.to(self.device) for cue, x in cues.items()}, mask)
+        features = None if self.branch is None else branches[self.branch]
+        return TeacherView(features, self.detector.predict_from(branches, mask))
 
 
 def motion_branch(branches: Sequence[str]) -> int | None:
@@ -155,17 +174,3 @@ def differing_settings(one: DetectorConfig, other: DetectorConfig) -> list[dict[
     settings = [asdict(settings_of(config, config.head_config)) for config in (one, other)]
     names = [name for name in settings[0] if name not in apart and settings[0][name] != settings[1][name]]
     return [{name: values[name] for name in names} for values in settings]
-
-
-def live_teacher(detector: Detector, device: torch.device, role: str = "motion") -> LiveTeacher:
-    """A frozen teacher that is run on every training sample."""
-    detector = detector.to(device).eval().requires_grad_(False)
-    which = motion_branch(detector.config.branches) if role == "motion" else None
-
-    @torch.no_grad()
-    def ask(cues: Mapping[str, Tensor], mask: Tensor) -> TeacherView:
-        mask = mask.to(device)
-        branches = detector.branch_features({cue: x.to(device) for cue, x in cues.items()}, mask)
-        return TeacherView(None if which is None else branches[which], detector.predict_from(branches, mask))
-
-    return LiveTeacher(detector.cues, ask)

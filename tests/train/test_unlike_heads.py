@@ -4,6 +4,7 @@ The unlike member is a toy, tests/train/query_head.py.
 """
 
 import dataclasses
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,7 @@ def test_workers_give_the_same_batches_with_teachers_that_are_run_live(world: Ti
         sampling = dataclasses.replace(config.sampling, workers=workers)
         _, samples = assemble(dataclasses.replace(config, sampling=sampling), open_material(config.data), world.runs)
         made.append(next(iter(samples.batches(0))))
+        pickle.dumps(samples.live)  # as where workers are spawned
     one, other = (batch.teachers["motion"] for batch in made)
     assert torch.equal(one.predictions["segments"], other.predictions["segments"])
 
