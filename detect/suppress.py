@@ -27,7 +27,8 @@ class Suppression:
 
     kind: str = "gaussian"
     sigma: float = 0.5  # gaussian: scores decay by exp(-IoU² / sigma)
-    iou: float = 0.5  # linear, hard: overlap from which a candidate is decayed by 1 - IoU, or dropped
+    iou: float = 0.5  # linear, hard: overlap from which a candidate is decayed by 1 - IoU, or dropped.
+    # none: from which it is dropped as a repetition of another window's
     min_score: float = 0.001  # dropped below
     max_per_video: int = 200
     voting: float | None = (
