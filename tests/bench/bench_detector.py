@@ -30,7 +30,9 @@ from detect.losses import diou_1d, sigmoid_focal
 def build(width: int, levels: int, feature_dim: int) -> Detector:
     torch.manual_seed(0)
     classes = tuple(f"class {i}" for i in range(8))
-    model = Detector(DetectorConfig(classes, {"rgb": feature_dim}, width=width, head_config={"levels": levels}))
+    model = Detector(
+        DetectorConfig(classes=classes, feature_dims={"rgb": feature_dim}, width=width, head_config={"levels": levels})
+    )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("_path.scale"):
