@@ -11,10 +11,10 @@ from features.commit import write_whole
 from flowless.study_table import Result
 
 SHOWN = {  # row -> where its name stands, in points from its mark
-    "rgb-only": (8, -14),
-    "decomposed (frozen features)": (8, 8),
+    "rgb-only": (10, -4),
+    "decomposed (frozen features)": (10, -4),
     "decomposed": (10, -4),
-    "two-stream": (-10, -18),
+    "two-stream": (10, -4),
     "two-stream (gradient)": (8, -14),
 }
 COLOURS = {"rgb-only": "#6b7280", "decomposed": "#0f766e", "decomposed (frozen features)": "#5eb5a6"}
@@ -35,7 +35,9 @@ def draw(results: Sequence[Result], seconds: Mapping[str, float], path: Path, su
         right = "right" if offset[0] < 0 else "left"
         axes.annotate(row, (seconds[reads], fmean(values)), offset, textcoords="offset points", color=colour, ha=right)
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
+    low, high = (limit * factor for limit, factor in zip(axes.get_xlim(), (0.85, 1.2), strict=True))
+    axes.set_xlim(low, high)
+    axes.margins(y=0.12)
     ticks = [tick for tick in (0.5, 1, 2, 3, 5, 10, 20) if low <= tick <= high]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
