@@ -35,7 +35,7 @@ def draw(results: Sequence[Result], seconds: Mapping[str, float], path: Path, su
         right = "right" if offset[0] < 0 else "left"
         axes.annotate(row, (seconds[reads], fmean(values)), offset, textcoords="offset points", color=colour, ha=right)
     axes.set_xscale("log")
-    low, high = (limit * factor for limit, factor in zip(axes.get_xlim(), (0.85, 1.2), strict=True))
+    low, high = (limit * factor for limit, factor in zip(axes.get_xlim(), (0.85, 1.35), strict=True))
     axes.set_xlim(low, high)
     axes.margins(y=0.12)
     ticks = [tick for tick in (0.5, 1, 2, 3, 5, 10, 20) if low <= tick <= high]
