@@ -1,1 +1,3 @@
 """Tensors to detections: branches, fusion, heads, inference."""
+
+import command.loading  # noqa: F401

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from command.errors import FlowlessError
 from detect.architecture import Architecture
 from detect.branches import Projection
 from detect.fusion import FusionConfig, LocalAttentiveFusion
@@ -30,7 +31,7 @@ from detect.windows import SampleRule
 SCHEMA = "flowless-detector/1"
 
 
-class DetectorError(Exception):
+class DetectorError(FlowlessError):
     """A detector that cannot be built, read, or used on the features at hand."""
 
 

@@ -2,8 +2,10 @@
 
 import torch
 
+from command.errors import FlowlessError
 
-class DeviceError(Exception):
+
+class DeviceError(FlowlessError):
     """A device that is not there, or is none."""
 
 

@@ -10,11 +10,8 @@ refused, or left out with --missing skip; features made otherwise than those of 
 videos could not be read.
 """
 
-import features.loading  # noqa: F401  isort: skip  (before all that takes seconds)
-
 import argparse
 import resource
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +19,14 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from command.exit_codes import ExitCode
+from command.runner import run_command
 from detect.detector import Detector, DetectorError
-from detect.devices import DeviceError, choose_device
+from detect.devices import choose_device
 from detect.inference import check_store, detect_video
 from detect.missing import MISSING, REFUSE, with_features
-from evaluate.annotations import AnnotationError, Annotations, read_annotations
-from evaluate.detections import DetectionError, write_detections
+from evaluate.annotations import Annotations, read_annotations
+from evaluate.detections import write_detections
 from features.dashes import parse_args
 from features.options import add_verify
 from features.rates import note_of_many, rates_of
@@ -35,36 +34,23 @@ from features.report import write_report
 from features.store import Store, StoreError
 from features.store import open as open_store
 
-CANNOT_WRITE, INTERRUPTED = 74, 75  # EX_IOERR, EX_TEMPFAIL
 COSTS_ONE_VIDEO = (StoreError, DetectorError, OSError, ValueError, LookupError, RuntimeError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parse(argv)
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
-    schedulers = (signal.SIGTERM, signal.SIGUSR1)  # send these; taken as Ctrl-C
-    before = [signal.signal(number, signal.default_int_handler) for number in schedulers]
-    try:
-        args.device = str(choose_device(args.device))
-        detector = Detector.load(args.detector, args.device)
-        annotations = read_annotations(args.annotations, strict=False) if args.annotations else None
-        if annotations is not None and args.subset:
-            annotations = annotations.subset(args.subset)
-        store = open_features(args, detector, annotations)
-        failed = run(args, detector, store, choose_videos(args, detector, store, annotations), annotations)
-    except (DetectorError, DeviceError, StoreError, AnnotationError, DetectionError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{type(error).__name__}: {error}; nothing is half-written", file=sys.stderr)
-        return CANNOT_WRITE
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written; repeat the command", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        for number, handler in zip(schedulers, before, strict=True):
-            signal.signal(number, handler)
-    return 3 if failed else 0
+    args.device = str(choose_device(args.device))
+    detector = Detector.load(args.detector, args.device)
+    annotations = read_annotations(args.annotations, strict=False) if args.annotations else None
+    if annotations is not None and args.subset:
+        annotations = annotations.subset(args.subset)
+    store = open_features(args, detector, annotations)
+    failed = run(args, detector, store, choose_videos(args, detector, store, annotations), annotations)
+    return ExitCode.FAILURES if failed else ExitCode.DONE
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

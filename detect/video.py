@@ -19,33 +19,31 @@ so: --fps takes frames at the rate of training. With it, a folder of numbered pi
 """
 
 import argparse
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from command.exit_codes import ExitCode
+from command.runner import run_command
 from detect.detector import Detector, DetectorError
 from detect.inference import detect
 from detect.shown import Action, tell, write_shown
-from evaluate.detections import DetectionError, write_detections
+from evaluate.detections import write_detections
 from extract.burn import burn_labels
-from extract.checkpoints import WeightsError
 from extract.devices import add_device, choose_device
 from extract.embedder import Embedder
 from extract.settings import SettingsError
 from features.commit import DISK_ERRORS
 from features.dashes import parse_args
 from features.grid import ClipGrid
-from features.outputs import OutputError, refuse_overwriting
+from features.outputs import refuse_overwriting
 from features.rates import note_of_a_video
-from features.report import DISK, INTERRUPTED, write_report
+from features.report import write_report
 from features.stopwatch import Stopwatch
 from flow.video import MIN_DECODED, VideoError, list_videos, probe
 
@@ -123,28 +121,20 @@ def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[li
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        with interruptible():
-            videos = list_videos(args.videos, fps=args.fps)
-            lists = [Path(given) for given in args.videos if Path(given).is_file()]
-            refuse_overwriting(
-                outputs(args, videos),
-                [*videos.values(), args.detector, *args.weights, *lists],
-                "Give --out a folder of its own; nothing was begun",
-            )
-            detector = Detector.load(args.detector, choose_device(args.device))
-            embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone)
-            return run(args, videos, detector, embedder)
-    except (DetectorError, DetectionError, OutputError, SettingsError, VideoError, WeightsError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"cannot write into {args.out}: {error.strerror or error}. What is finished is written", file=sys.stderr)
-        return DISK if error.errno in DISK_ERRORS else 2
-    except KeyboardInterrupt:
-        print("interrupted: finished videos are written, nothing is half-written", file=sys.stderr)
-        return INTERRUPTED
+    return run_command(parse, work, argv, again="Finished videos are written. Repeat the command")
+
+
+def work(args: argparse.Namespace) -> int:
+    videos = list_videos(args.videos, fps=args.fps)
+    lists = [Path(given) for given in args.videos if Path(given).is_file()]
+    refuse_overwriting(
+        outputs(args, videos),
+        [*videos.values(), args.detector, *args.weights, *lists],
+        "Give --out a folder of its own; nothing was begun",
+    )
+    detector = Detector.load(args.detector, choose_device(args.device))
+    embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone)
+    return run(args, videos, detector, embedder)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -190,24 +180,6 @@ def outputs(args: argparse.Namespace, videos: dict[str, Path]) -> list[Path]:
     return [args.out / "detections.json", args.out / "report.json", *of_videos]
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM and SIGUSR1 (SLURM's warning before a time limit) are taken for Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, embedder: Embedder) -> int:
     """One video after the other; the JSON is whole after each."""
     args.out.mkdir(parents=True, exist_ok=True)
@@ -242,7 +214,7 @@ def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, e
     report = args.out / "report.json"
     write_report(report, "detect.video", records, failures, device=embedder.settings.device)
     print(f"{len(results)} of {len(videos)} videos; {args.out / 'detections.json'}, cost in {report}", file=sys.stderr)
-    return 3 if failures else 0
+    return ExitCode.FAILURES if failures else ExitCode.DONE
 
 
 if __name__ == "__main__":

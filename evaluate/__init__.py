@@ -1,1 +1,3 @@
 """Answers: annotations, detections, mean average precision, diagnosis, reports. Imports no other room."""
+
+import command.loading  # noqa: F401

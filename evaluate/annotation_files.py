@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from command.errors import FlowlessError
 from evaluate.reading import is_number, json_of, shown, text_of
 
 THUMOS_SUBSETS = {"test": "Test", "val": "Validation"}
 MMACTION2_SUBSETS = {"train": "training", "val": "validation", "test": "testing"}  # ActivityNet's names
 
 
-class AnnotationError(Exception):
+class AnnotationError(FlowlessError):
     """An annotation file that cannot be taken at its word."""
 
 

@@ -14,15 +14,16 @@ A detector report in a folder that is called rgb-only, decomposed or two-stream 
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from evaluate.command import ended
+from command.runner import run_command
 from evaluate.cost_records import METHODS, Cost, compare_cost, read_reports
 from evaluate.writing import check_outputs, write_json
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m evaluate.cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,9 +34,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    return ended(lambda: work(args))
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
 
 
 def work(args: argparse.Namespace) -> int:

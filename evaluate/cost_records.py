@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from command.errors import FlowlessError
 from evaluate.reading import bytes_of, is_number, json_of, shown
 
 SCHEMA = "flowless/report/1"
@@ -48,7 +49,7 @@ PREFIXES = {
 }
 
 
-class CostError(Exception):
+class CostError(FlowlessError):
     """Reports from which the cost cannot be told."""
 
 

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from command.errors import FlowlessError
 from evaluate.reading import is_number, json_of, shown
 from evaluate.writing import write_whole
 
 DEGENERATE = ("refuse", "drop", "keep")
 
 
-class DetectionError(Exception):
+class DetectionError(FlowlessError):
     """A detection file that cannot be evaluated as it is."""
 
 

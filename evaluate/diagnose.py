@@ -10,18 +10,19 @@ agree. docs/diagnosis.md explains every number.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from command.runner import run_command
 from evaluate.annotation_files import truth_files
-from evaluate.command import ended
 from evaluate.compare import class_gains, confident_agreement
 from evaluate.diagnosis import agreement_sentence, diagnose, gain_table
 from evaluate.runs import add_run_arguments, judged_runs, parse_runs
 from evaluate.writing import check_outputs, write_json
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m evaluate.diagnose", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -30,9 +31,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    return ended(lambda: work(args))
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
 
 
 def work(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from command.errors import FlowlessError
 from evaluate.annotations import Annotations, VideoTruth
 from evaluate.published import THUMOS14_CLASSES
 
@@ -19,7 +20,7 @@ MOST_THRESHOLDS = 1000  # a finer step is a slip of the pen
 NO_TRUTH_LEFT = "video_test_0001496"  # left out by G-TAD, AFSD and TadTR as well
 
 
-class ProtocolError(Exception):
+class ProtocolError(FlowlessError):
     """A threshold list that cannot be read, or annotations that are not what a protocol asks for."""
 
 

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from command.runner import run_command
 from evaluate.annotation_files import truth_files
 from evaluate.annotations import Annotations
-from evaluate.command import ended
 from evaluate.cost import cost_table
 from evaluate.cost_records import compare_cost, read_reports
 from evaluate.findings import Findings, find, roles_of
@@ -29,7 +29,7 @@ from evaluate.timeline import draw_timeline
 from evaluate.writing import check_outputs, write_json, write_text
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m evaluate.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,9 +67,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    return ended(lambda: work(args))
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
 
 
 def work(args: argparse.Namespace) -> int:

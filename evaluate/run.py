@@ -12,14 +12,15 @@ the ending of their name. See docs/evaluation.md for protocols and rules.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from command.runner import run_command
 from evaluate.annotation_files import read_ambiguous, read_class_ids, read_classes, truth_files
 from evaluate.annotations import REPAIRS, Annotations, read_annotations
 from evaluate.class_ids import ClassIds
-from evaluate.command import ended
 from evaluate.formats import detections_for
 from evaluate.protocols import PROTOCOLS, ProtocolError
 from evaluate.recall import average_recall
@@ -30,7 +31,7 @@ from evaluate.significance import bootstrap, compare
 from evaluate.writing import check_outputs, write_json
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m evaluate.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -71,9 +72,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    return ended(lambda: work(args))
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
 
 
 def work(args: argparse.Namespace) -> int:

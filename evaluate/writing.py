@@ -13,9 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-
-class OutputError(Exception):
-    """An output that would replace an input, or that cannot be a file."""
+from command.errors import OutputError
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,1 +1,3 @@
 """Clips, backbones and the small synthetic world: from pixels to features."""
+
+import command.loading  # noqa: F401

@@ -8,13 +8,14 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
+from command.errors import FlowlessError
 from features.commit import write_whole
 
 COUNTER = "num_batches_tracked"
 PREFIXES = ("module.", "backbone._model.", "_model.")
 
 
-class WeightsError(Exception):
+class WeightsError(FlowlessError):
     """A file of weights that does not fit the network."""
 
 

@@ -18,43 +18,33 @@ import hashlib
 import io
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 import features
+from command.runner import run_command
+from command.signals import StopSignal
 from extract.backbones import BACKBONES, build_backbone, find_backbone
 from extract.backbones.base import Backbone
-from extract.checkpoints import WeightsError, write_state
+from extract.checkpoints import write_state
 from extract.clip_samples import TaughtVideo, VideoClips
 from extract.cues import MOTION_CUES, RGB
-from extract.plan import choose_device, computes_bfloat16, explain
+from extract.plan import choose_device, computes_bfloat16
 from extract.settings import SettingsError
 from extract.student import Student, StudentRecipe
-from extract.student_training import Epoch, Interrupted, Training, train_student
+from extract.student_training import Epoch, Training, train_student
 from features.commit import write_whole
 from features.options import add_verify
-from features.signals import StopSignal
-from features.store import Store, StoreError
+from features.outputs import refuse_no_place
+from features.store import Store
 from flow.video import VideoError, list_videos, probe
 
-INTERRUPTED = 75
-CANNOT_WRITE = 74
 
-
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        return distill(args)
-    except (SettingsError, StoreError, VideoError, WeightsError) as error:
-        return explain(error)
-    except Interrupted:
-        print("interrupted: repeat the command to go on", file=sys.stderr)
-        return INTERRUPTED
-    except OSError as error:
-        print(f"{error}: nothing is half-written; make room and repeat the command to go on", file=sys.stderr)
-        return CANNOT_WRITE
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, distill, argv)
 
 
 def distill(args: argparse.Namespace) -> int:
@@ -63,6 +53,7 @@ def distill(args: argparse.Namespace) -> int:
     state, log = Path(f"{args.out}.training.pt"), Path(f"{args.out}.log.csv")
     if args.out.exists() and not args.overwrite:
         raise SettingsError(f"{args.out}: exists. --overwrite trains a new one, or name another --out")
+    refuse_no_place("--out", args.out)
     store = features.open(args.features, verify=args.verify)
     stream = args.stream or first_motion(store)
     videos = taught_videos(store, stream, args.videos)
@@ -191,7 +182,7 @@ def write_log(path: Path, history: list[Epoch]) -> None:
     write_whole(path, table.getvalue().encode())
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     recipe = StudentRecipe()
     parser = argparse.ArgumentParser(
         prog="python -m extract.distill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -11,20 +11,24 @@ Videos already in the store are skipped: to resume an interrupted run, repeat th
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from extract.checkpoints import WeightsError
+from command.runner import run_command
 from extract.cues import CUES, MOTION_CUES
-from extract.plan import add_arguments, computed_motion, explain, run, settings_from, stored_motion
+from extract.plan import add_arguments, computed_motion, run, settings_from, stored_motion
 from extract.settings import SettingsError
 from features.dashes import parse_args
-from features.store import StoreError
-from flow.parameters import PRESETS, FlowError
+from flow.parameters import PRESETS
 from flow.solver import choose_backend, warm_up
-from flow.video import VideoError, list_videos
+from flow.video import list_videos
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m extract.motion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,12 +41,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), default="compat", help="of flow made here")
     add_arguments(parser)
-    args = parse_args(parser, argv)
-    try:
-        more = made_of(args)
-        report = run(args, settings_from(args, args.cue, **more), f"extract.motion.{args.cue}")
-    except (FlowError, SettingsError, StoreError, VideoError, WeightsError) as error:
-        return explain(error)
+    return parse_args(parser, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    more = made_of(args)
+    report = run(args, settings_from(args, args.cue, **more), f"extract.motion.{args.cue}")
     print(report)
     return report.exit_code
 

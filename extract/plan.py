@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -200,9 +199,3 @@ def _check_flow(stored: flow.store.FlowStore, settings: Settings, video: str, in
             f"{settings.flow_store}: {missing} chunks of the flow of {video} are missing. Repeat the flow.tvl1 "
             "command, which computes what is not there"
         )
-
-
-def explain(error: Exception) -> int:
-    """Tells an error of ours to the user; the exit code of a command that could not begin."""
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    return 2

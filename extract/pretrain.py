@@ -10,28 +10,30 @@ docs/world.md has their hashes and accuracies.
 import argparse
 import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from command.runner import run_command
 from extract.cues import CUES
 from extract.pretraining import Recipe, pretrain, write_weights
-from extract.world.photographs import WorldError
+from features.outputs import refuse_no_place
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    refuse_no_place("--out", args.out)
     recipe = Recipe(args.cue, args.seed, args.clips, epochs=args.epochs)
-    try:
-        backbone, accuracy = pretrain(recipe)
-    except WorldError as error:
-        print(f"WorldError: {error}", file=sys.stderr)
-        return 2
+    backbone, accuracy = pretrain(recipe)
     write_weights(backbone, args.out)
     digest = hashlib.sha256(args.out.read_bytes()).hexdigest()
     print(f"{args.out}: accuracy {accuracy:.3f} on clips without bias, sha256 {digest}")
     return 0
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m extract.pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

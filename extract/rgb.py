@@ -15,27 +15,29 @@ A second network's features of the same frames go into a stream of their own, su
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from extract.checkpoints import WeightsError
+from command.runner import run_command
 from extract.cues import RGB
-from extract.plan import add_arguments, explain, run, settings_from
-from extract.settings import SettingsError
+from extract.plan import add_arguments, run, settings_from
 from features.dashes import parse_args
-from features.store import StoreError
-from flow.video import VideoError
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m extract.rgb", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
     parser.add_argument("--stream", default=RGB.name, help="to store them as: rgb, or rgb_NAME (default: rgb)")
-    args = parse_args(parser, argv)
-    try:
-        report = run(args, settings_from(args, RGB.name, stream=args.stream), command_of(args.stream))
-    except (SettingsError, StoreError, VideoError, WeightsError) as error:
-        return explain(error)
+    return parse_args(parser, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    report = run(args, settings_from(args, RGB.name, stream=args.stream), command_of(args.stream))
     print(report)
     return report.exit_code
 

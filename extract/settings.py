@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from command.errors import FlowlessError
 from extract.backbones import BACKBONES, OWN, PRECISIONS, find_backbone
 from extract.backbones.base import Backbone, BackboneError
 from extract.cues import CUES, RGB
@@ -15,7 +16,7 @@ from flow.video import MIN_DECODED
 FEATURES_VERSION = 1  # raised when the same settings begin to give other numbers
 
 
-class SettingsError(Exception):
+class SettingsError(FlowlessError):
     """A choice that cannot work."""
 
 

@@ -11,15 +11,12 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from command.signals import Interrupted
 from extract.backbones import Backbone
 from extract.checkpoints import WeightsError
 from extract.clip_samples import ClipSource
 from extract.student import Student, StudentRecipe, device_type, draw_colours, explained, one_cycle
 from features.commit import write_whole
-
-
-class Interrupted(Exception):
-    """Asked to stop; the state file holds the training as it was after its last whole step."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,8 @@ def train_student(
 ) -> Backbone:
     """Trains to the end and returns the backbone with the best R2, in evaluation mode.
 
-    `state` is written after every epoch, and when asked to stop, which raises Interrupted.
+    `state` is written after every epoch, and when asked to stop, which raises Interrupted: the file then
+    holds the training as it was after its last whole step.
     """
     total = training.recipe.epochs * training.per_epoch
     if training.step == 0:
@@ -162,7 +160,7 @@ def train_student(
             if state is not None:
                 training.save(state)
             if asked_to_stop() and not training.finished:
-                raise Interrupted
+                raise Interrupted(f"stopped after {training.step:,} steps, which are kept")
     backbone = training.student.backbone
     backbone.load_state_dict(training.best)
     return backbone.eval()

@@ -15,34 +15,28 @@ The same preset and seed give the same videos. To resume an interrupted run, rep
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from command.runner import run_command
 from extract.world.folder import make
-from extract.world.photographs import WorldError
 from extract.world.worlds import PRESETS
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        world = PRESETS[args.preset].with_seed(args.seed)
-        if args.bias is not None:
-            world = world.with_bias(args.bias)
-        rendered, kept = make(world, args.out, args.workers)
-    except WorldError as error:
-        print(f"WorldError: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{error}: nothing is half-written; mend it and repeat the command", file=sys.stderr)
-        return 74
-    except KeyboardInterrupt:
-        print("interrupted: repeat the command to render the rest", file=sys.stderr)
-        return 75
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    world = PRESETS[args.preset].with_seed(args.seed)
+    if args.bias is not None:
+        world = world.with_bias(args.bias)
+    rendered, kept = make(world, args.out, args.workers)
     print(f"{args.out}: {rendered} videos rendered, {kept} kept, annotations in {args.out / 'annotations.json'}")
     return 0
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m extract.synthetic", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

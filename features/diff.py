@@ -17,30 +17,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import features
+from command.runner import run_command
 from features.options import add_verify
 from features.regression import predictability
 from features.store import Store, StoreError
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        store = features.open(args.store, verify=args.verify)
-        if args.predict:
-            result: dict[str, Any] = predictability(store, args.source, args.predict, args.max_steps, args.seed)
-            text = "R2 {r2:.3f} of {target} from {source} ({train_steps} steps to fit, {test_steps} to test)"
-            print(json.dumps(result) if args.json else text.format(**result))
-            return 0
-        result = compare(store, features.open(args.other, verify=args.verify), args.streams.split(","))
-    except StoreError as error:
-        print(f"StoreError: {error}", file=sys.stderr)
-        return 2
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    store = features.open(args.store, verify=args.verify)
+    if args.predict:
+        result: dict[str, Any] = predictability(store, args.source, args.predict, args.max_steps, args.seed)
+        text = "R2 {r2:.3f} of {target} from {source} ({train_steps} steps to fit, {test_steps} to test)"
+        print(json.dumps(result) if args.json else text.format(**result))
+        return 0
+    result = compare(store, features.open(args.other, verify=args.verify), args.streams.split(","))
     print(json.dumps(result, indent=1) if args.json else table(result, args.worst))
     return 0
 
@@ -108,9 +109,9 @@ def table(result: dict[str, Any], worst: int) -> str:
     return "\n".join(lines)
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="features.diff", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m features.diff", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("store", type=Path, help="feature store: index, single file or directory of .npy files")
     parser.add_argument("other", type=Path, nargs="?", help="the store to compare with")

@@ -16,10 +16,11 @@ import joblib
 from joblib.externals.loky import reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from command.errors import FlowlessError
 from features.supervisor import Job, Limits, Outcome, stop_child, supervise
 
 
-class EngineError(Exception):
+class EngineError(FlowlessError):
     """An engine that cannot be had: not installed, or no scheduler where one was named."""
 
 

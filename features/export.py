@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 import features
+from command.runner import run_command
 from features.commit import whole_file
 from features.found import walk
 from features.grid import ClipGrid
@@ -26,26 +28,26 @@ from features.options import add_verify
 from features.store import Store, StoreError
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="features.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m features.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("store", type=Path, help="feature store: index or single file")
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     parser.add_argument("--streams", help='by comma, side by side in this order (default: "rgb,flow" as far as there)')
     add_verify(parser)
-    args = parser.parse_args(argv)
-    try:
-        store = features.open(args.store, verify=args.verify)
-        there = {row.stream for row in store.rows}
-        streams = args.streams.split(",") if args.streams else [name for name in ("rgb", "flow") if name in there]
-        uneven = export(store, args.out, streams)
-    except StoreError as error:
-        print(f"StoreError: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{args.out}: not written: {error}", file=sys.stderr)
-        return 74
+    return parser.parse_args(argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    store = features.open(args.store, verify=args.verify)
+    there = {row.stream for row in store.rows}
+    streams = args.streams.split(",") if args.streams else [name for name in ("rgb", "flow") if name in there]
+    uneven = export(store, args.out, streams)
     print(f"{args.out}: {len(store.videos)} videos, {' then '.join(streams)}")
     if uneven:
         print(f"uneven frame rate, times lost in {len(uneven)} videos: {', '.join(uneven[:10])}", file=sys.stderr)

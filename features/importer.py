@@ -19,32 +19,28 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from command.exit_codes import ExitCode
+from command.runner import run_command
 from features.annotated import read_annotated
 from features.importing import import_all
 from features.naming import Naming
 from features.provenance import refuse_target
-from features.store import StoreError, build_index
+from features.store import build_index
 from features.survey import OPTIONS, Columns, Outcome, Request, printable
 from features.trim import USUAL, trim
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        outcome = run(requested(args), args.trim)
-    except StoreError as error:
-        print(printable(f"StoreError: {error}"), file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{args.features}: not written: {error}", file=sys.stderr)
-        return 74
-    except KeyboardInterrupt:
-        print(f"{args.features}: interrupted; repeat the command to go on", file=sys.stderr)
-        return 75
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    outcome = run(requested(args), args.trim)
     print(f"{args.features}: indexed; {len(outcome.videos)} videos imported, {len(outcome.failures)} files failed")
-    return 3 if outcome.failures else 0
+    return ExitCode.FAILURES if outcome.failures else ExitCode.DONE
 
 
 def run(request: Request, trim_steps: int | None) -> Outcome:
@@ -112,9 +108,9 @@ def parse_frames(text: str) -> int:
     return frames
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="features.importer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m features.importer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     where = parser.add_mutually_exclusive_group(required=True)

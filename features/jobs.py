@@ -27,13 +27,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from command.exit_codes import ExitCode
+from command.signals import Interrupted, interruptible
 from features.commit import sweep_abandoned
 from features.engines import ENGINES, EngineError
 from features.index import build_index, refuse_single
-from features.interruption import Interrupted, interruptible
 from features.layout import StoreError, parts_folder
 from features.options import add_arguments, options, parse_shard
-from features.report import DISK, INTERRUPTED, Ledger, Report, read_report, write_report
+from features.report import Ledger, Report, read_report, write_report
 from features.shares import share
 from features.supervisor import Job, Limits, Outcome
 
@@ -79,7 +80,7 @@ def run(
     report = Report(command, Path(report_path), unit)
     ledger = Ledger(report.path, command, device, threads)
     try:
-        with interruptible():
+        with interruptible(ignore_later=True):  # children are stopped, index and report written
             jobs, failures = work() if callable(work) else (work, failures)
             for failure in failures:
                 _note(report, ledger, _early(failure))
@@ -206,7 +207,10 @@ def _finish(report: Report, ledger: Ledger, store: Path | None) -> None:
     if store is None:
         return
     try:
-        sweep_abandoned(parts_folder(store), patience_s=3.0 if report.exit_code in (DISK, INTERRUPTED) else 0.0)
+        sweep_abandoned(
+            parts_folder(store),
+            patience_s=3.0 if report.exit_code in (ExitCode.IO_ERROR, ExitCode.INTERRUPTED) else 0.0,
+        )
         if any(parts_folder(store).glob("*/*.h5")):
             build_index(store)
     except OSError as error:

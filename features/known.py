@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from command.errors import FlowlessError
 from features.commit import locked, write_whole
 
 SCHEMA = "flowless/known/1"
@@ -29,7 +30,7 @@ class FileState(NamedTuple):
     inode: int
 
 
-class FileChanged(Exception):
+class FileChanged(FlowlessError):
     """A file that was replaced, rewritten or cut short while it was being read."""
 
 

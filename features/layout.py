@@ -16,12 +16,14 @@ import hashlib
 from pathlib import Path
 from urllib.parse import quote
 
+from command.errors import FlowlessError
+
 SCHEMA = "flowless/1"
 IMPORTED = "imported"  # attribute `origin` of features that were made elsewhere
 LONGEST_NAME = 252  # bytes; with ".h5" at its end a file name has at most 255
 
 
-class StoreError(Exception):
+class StoreError(FlowlessError):
     """A feature store that cannot be read, or does not hold what is asked of it."""
 
 

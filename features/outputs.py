@@ -6,9 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-
-class OutputError(Exception):
-    """What a command would write is something that it reads."""
+from command.errors import OutputError
 
 
 def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path], remedy: str) -> None:
@@ -28,6 +26,15 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path], remedy: 
             raise OutputError(f"{output} would be written into {folder}, whose files are read. {remedy}")
         if clash is not None:
             raise OutputError(f"{output} would be written over {clash}, which is read. {remedy}")
+
+
+def refuse_no_place(option: str, path: Path) -> None:
+    """OutputError if no file can be written at path: it is a folder, or what it lies in is a file. Makes nothing."""
+    if path.is_dir():
+        raise OutputError(f"{option} {path}: this is a folder; name a file")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise OutputError(f"{option} {path}: {above} is a file, not a folder")
 
 
 def _real(path: Path) -> str:

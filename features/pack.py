@@ -12,37 +12,52 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from command.exit_codes import ExitCode
+from command.runner import run_command
 from features.index import build_index
 from features.layout import DamagedParts
 from features.shards import write_shards, write_single
-from features.store import StoreError
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    if args.index:
+        return write_index(args.store)
     try:
-        if args.index:
-            written = [build_index(args.store)]
-        elif args.single:
+        if args.single:
             written = [write_single(args.store, args.single)]
         else:
             written = write_shards(args.store, args.shards, keep_parts=not args.remove_parts)
-    except StoreError as error:
-        print(f"StoreError: {error}", file=sys.stderr)
-        return 3 if args.index and isinstance(error, DamagedParts) else 2
-    except (OSError, RuntimeError) as error:  # HDF5 may fail on closing, too
-        print(f"{args.store}: not written: {error}. What was there is untouched.", file=sys.stderr)
-        return 74
+    except RuntimeError as error:  # HDF5 may fail on closing, too
+        raise OSError(f"{args.store}: {error}") from error
     for path in written:
-        print(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
-    return 0
+        tell(path)
+    return ExitCode.DONE
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def write_index(store: Path) -> int:
+    """The index of what can be read; parts that cannot are told, and set the exit code."""
+    try:
+        tell(build_index(store))
+    except DamagedParts as error:
+        print(f"StoreError: {error}", file=sys.stderr)
+        return ExitCode.FAILURES
+    return ExitCode.DONE
+
+
+def tell(path: Path) -> None:
+    print(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="features.pack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m features.pack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("store", type=Path, help="index of the feature store")
     what = parser.add_mutually_exclusive_group(required=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from command.exit_codes import ExitCode
 from features.commit import locked, write_whole
 from features.supervisor import Outcome
 
@@ -27,13 +28,6 @@ ADDED = {
     "frames",
     "bytes",
 }  # numbers of a record that add up over the jobs of a video; of the others the largest counts
-DONE, REFUSED, FAILED, DISK, INTERRUPTED = (
-    0,
-    2,
-    3,
-    74,
-    75,
-)  # exit codes; 74 and 75 are EX_IOERR and EX_TEMPFAIL of sysexits.h
 
 
 @dataclass
@@ -58,12 +52,12 @@ class Report:
     @property
     def exit_code(self) -> int:
         if self.refused:
-            return REFUSED
+            return ExitCode.COULD_NOT_BEGIN
         if self.fatal:
-            return DISK
+            return ExitCode.IO_ERROR
         if self.interrupted:
-            return INTERRUPTED
-        return FAILED if self.failed else DONE
+            return ExitCode.INTERRUPTED
+        return ExitCode.FAILURES if self.failed else ExitCode.DONE
 
     def __str__(self) -> str:
         if self.refused:

@@ -68,8 +68,9 @@ def write_single(store: Path, target: Path) -> Path:
     """Copies every video and stream of a store into one file that needs no other."""
     if target.resolve() == store.resolve():
         raise StoreError(f"{target}: the single file would replace the index it is made from; give it another name")
+    rows = read_rows(store)
     with h5py.File(store, "r", locking=False) as source:
-        return _copy(source, read_rows(store), target, "single")
+        return _copy(source, rows, target, "single")
 
 
 def _copy(source: h5py.File, rows: Sequence[Row], target: Path, kind: str) -> Path:

@@ -15,32 +15,37 @@ import math
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import features
+from command.runner import run_command
 from features.commit import temporary_files
 from features.layout import parts_folder
 from features.report import read_report
-from features.store import Store, StoreError
+from features.store import Store
 from features.table import Row
 
 CHUNK = re.compile(r"\.\d+$")  # flow.000000256: one of the chunks of a video
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="features.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m features.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("store", type=Path, help="feature store: index, single file or directory of .npy files")
     parser.add_argument("--videos", action="store_true", help="list every video")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    args = parser.parse_args(argv)
-    try:
-        store = features.open(args.store)
-    except StoreError as error:
-        print(f"StoreError: {error}", file=sys.stderr)
-        return 2
+    return parser.parse_args(argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    store = features.open(args.store)
     summary = summarise(store)
     print(json.dumps(summary, indent=1) if args.json else table(summary))
     if args.videos and not args.json:

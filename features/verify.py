@@ -11,33 +11,39 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 import features
+from command.exit_codes import ExitCode
+from command.runner import run_command
 from features.layout import parts_folder
 from features.store import Store, StoreError
 from features.table import read_rows
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="features.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m features.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("store", type=Path, help="feature store: index, single file or directory of .npy files")
-    args = parser.parse_args(argv)
-    try:
-        store = features.open(args.store)
-    except StoreError as error:
-        print(f"StoreError: {error}", file=sys.stderr)
-        return 2
+    return parser.parse_args(argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    store = features.open(args.store)
     problems = verify(store)
     for problem in problems:
         print(problem)
     arrays = sum(len(store.streams(video)) for video in store.videos)
     print(f"{args.store}: {arrays} streams of {len(store.videos)} videos read, {len(problems)} problem(s)")
-    return 3 if problems else 0
+    return ExitCode.FAILURES if problems else ExitCode.DONE
 
 
 def verify(store: Store) -> list[str]:

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from command.errors import FlowlessError
 
-class VideoError(Exception):
+
+class VideoError(FlowlessError):
     """A video that cannot be read as promised. What cannot be printed of a file's name is told as an escape."""
 
     def __init__(self, message: str) -> None:

@@ -9,31 +9,33 @@ Read them with `flow.store.open(path, cue="gradient")`.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from command.runner import run_command
+from features.dashes import parse_args
+from flow.plan import add_arguments, run
+from flow.settings import Settings
 
-def main(argv: list[str] | None = None) -> int:
-    from features.dashes import parse_args
-    from features.store import StoreError
-    from flow.parameters import FlowError
-    from flow.plan import add_arguments, run
-    from flow.settings import Settings
-    from flow.video import VideoError
 
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m flow.gradient", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="the store to write, e.g. flow/x-gradient.h5")
     add_arguments(parser)
-    args = parse_args(parser, argv)
-    try:
-        settings = Settings(
-            "gradient", args.size, args.crop, decoder=args.decoder, min_decoded=args.min_decoded, fps=args.fps
-        )
-        report = run(args, settings, args.out, "flow.gradient")
-    except (FlowError, StoreError, VideoError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+    return parse_args(parser, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    settings = Settings(
+        "gradient", args.size, args.crop, decoder=args.decoder, min_decoded=args.min_decoded, fps=args.fps
+    )
+    report = run(args, settings, args.out, "flow.gradient")
     print(report)
     return report.exit_code
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from command.errors import FlowlessError
 
-class FlowError(Exception):
+
+class FlowError(FlowlessError):
     """Frames or parameters that no flow can be computed from, or a backend that is not there."""
 
 

@@ -14,44 +14,43 @@ from OpenCV), fast uses a deeper pyramid and fewer warps: twice the speed, and b
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from command.runner import run_command
 from features.dashes import parse_args
-from features.store import StoreError
-from flow.parameters import PRESETS, FlowError, Parameters, choose_parameters
+from flow.parameters import PRESETS, Parameters, choose_parameters
 from flow.plan import add_arguments, run
 from flow.settings import CODECS, Settings
 from flow.solver import choose_backend, warm_up
 from flow.store import BOUND
-from flow.video import VideoError
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        changes = {f.name: getattr(args, f.name) for f in fields(Parameters) if getattr(args, f.name) is not None}
-        parameters = choose_parameters(args.preset, changes)
-        backend = choose_backend(args.backend)
-        if args.warmup or not args.dry_run:
-            warm_up(backend)  # here, once: workers that start at the same time would each compile for themselves
-        if args.warmup:
-            print(f"flow.tvl1: {backend} is ready")
-            return 0
-        settings = Settings(
-            "flow", args.size, args.crop, args.store, args.bound, parameters, backend, args.decoder,
-            args.min_decoded, args.fps,
-        )  # fmt: skip
-        report = run(args, settings, args.out, "flow.tvl1")
-    except (FlowError, StoreError, VideoError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    changes = {f.name: getattr(args, f.name) for f in fields(Parameters) if getattr(args, f.name) is not None}
+    parameters = choose_parameters(args.preset, changes)
+    backend = choose_backend(args.backend)
+    if args.warmup or not args.dry_run:
+        warm_up(backend)  # here, once: workers that start at the same time would each compile for themselves
+    if args.warmup:
+        print(f"flow.tvl1: {backend} is ready")
+        return 0
+    settings = Settings(
+        "flow", args.size, args.crop, args.store, args.bound, parameters, backend, args.decoder,
+        args.min_decoded, args.fps,
+    )  # fmt: skip
+    report = run(args, settings, args.out, "flow.tvl1")
     print(report)
     return report.exit_code
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m flow.tvl1", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -9,7 +9,7 @@ length as saturation, full at --full pixels; the gradient, gray where nothing ch
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,36 +18,42 @@ import av
 import cv2
 import numpy as np
 
+from command.errors import OutputError
+from command.runner import run_command
 from features.commit import whole_file, write_whole
 from features.dashes import parse_args
-from features.outputs import OutputError, refuse_overwriting
+from features.outputs import refuse_overwriting
 from flow.difference import temporal_gradient
 from flow.geometry import Geometry
-from flow.parameters import PRESETS, FlowError
+from flow.parameters import PRESETS
 from flow.solver import make_solver
 from flow.video import VideoError, probe, read_frames
 
+PICTURES = {".png", ".jpg", ".jpeg"}
+FILMS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".avi": "avi"}  # and the name of its container
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        refuse_overwriting([args.out], [args.video], "Give another --out")
-        if args.out.suffix.lower() in {".png", ".jpg"}:
-            picture = next(panels(args, args.frame, args.frame + 1), None)
-            if picture is None:
-                raise VideoError(f"{args.video}: there is no frame {args.frame + 1} to compare frame {args.frame} with")
-            _, coded = cv2.imencode(args.out.suffix.lower(), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-            write_whole(args.out, coded.tobytes())
-        else:
-            write_video(args.out, panels(args, args.start, args.stop), probe(args.video).fps)
-    except (FlowError, OutputError, VideoError, ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
+    refuse_overwriting([args.out], [args.video], "Give another --out")
+    if args.out.suffix.lower() not in {*PICTURES, *FILMS}:
+        raise OutputError(f"--out {args.out}: expected a name that ends in {', '.join(sorted({*PICTURES, *FILMS}))}")
+    if args.out.suffix.lower() in PICTURES:
+        picture = next(panels(args, args.frame, args.frame + 1), None)
+        if picture is None:
+            raise VideoError(f"{args.video}: there is no frame {args.frame + 1} to compare frame {args.frame} with")
+        _, coded = cv2.imencode(args.out.suffix.lower(), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        write_whole(args.out, coded.tobytes())
+    else:
+        write_video(args.out, panels(args, args.start, args.stop), probe(args.video).fps)
     print(args.out)
     return 0
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m flow.view", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -87,8 +93,7 @@ def flow_picture(flow: np.ndarray, full: float) -> np.ndarray:
 
 def write_video(path: Path, pictures: Iterator[np.ndarray], fps: float) -> None:
     """H.264 where the encoder is there, else MPEG-4; sizes are made even."""
-    suffix = path.suffix[1:].lower()
-    kind = {"mkv": "matroska"}.get(suffix, suffix)
+    kind = FILMS[path.suffix.lower()]
     with whole_file(path) as temporary, av.open(str(temporary), "w", format=kind) as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         stream: Any = container.add_stream(codec, rate=round(fps))

@@ -1,1 +1,3 @@
 """Commands that see every package: nothing imports this one."""
+
+import command.loading  # noqa: F401

@@ -22,6 +22,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from command.errors import FlowlessError
+from command.exit_codes import ExitCode
+from command.runner import run_command
 from evaluate.annotations import read_annotations
 from evaluate.cost_records import DISTILLED, RGB_ONLY, CostError, compare_cost, read_reports
 from features.commit import write_whole
@@ -113,12 +116,15 @@ class Run:
         return made
 
 
-class StudyError(Exception):
+class StudyError(FlowlessError):
     """A run of the study that failed."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, work, argv)
+
+
+def work(args: argparse.Namespace) -> int:
     runs = planned(args)
     left = [run for run in runs if run.scores() is None]
     print(f"{len(runs)} runs, {len(runs) - len(left)} of them done")
@@ -137,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
     print(write_report(args, runs))
     for error in failed:
         print(error, file=sys.stderr)
-    return 3 if failed else 0
+    return ExitCode.FAILURES if failed else ExitCode.DONE
 
 
 def planned(args: argparse.Namespace) -> list[Run]:
@@ -206,7 +212,7 @@ def seconds(reports: Sequence[str], finished: Sequence[Run]) -> dict[str, float]
     return {name: method.seconds_per_minute for name, method in cost.methods.items()}
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m flowless.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from command.signals import Interrupted
 from train import checkpoint
 from train.checkpoint import Run
 from train.config import Config, TrainingError
@@ -18,12 +19,10 @@ from train.log import Log
 from train.optimiser import learning_rate, trainable
 
 
-class Interrupted(Exception):
-    """Asked to stop; last.pt holds the run as it was after its last whole step."""
-
-
 def fit(run: Run, samples: Samples, settings: Config, out: Path, log: Log, stop: Callable[[Run], bool]) -> None:
     """Train on from where `run` stands; `stop` is asked after every step and epoch.
+
+    Raises Interrupted where it says yes before the end; last.pt then holds the run as it was after its last whole step.
 
     last.pt is written, and the log with it, at the end of an epoch where the last one is `save_every_s` old.
     """
@@ -60,7 +59,7 @@ def fit(run: Run, samples: Samples, settings: Config, out: Path, log: Log, stop:
                     break
             if run.position < per_epoch:
                 keep(run, out, log)
-                raise Interrupted
+                raise Interrupted(f"{out}: stopped after {run.step} steps")
             means = {name: value / per_epoch for name, value in run.sums.items()}
             log.write(run.epoch, {"step": run.step, "learning_rate": rate(run.step - 1), **means})
             progress.set_postfix(loss=f"{means['loss']:.3f}", epoch=run.epoch + 1, refresh=False)
@@ -70,7 +69,7 @@ def fit(run: Run, samples: Samples, settings: Config, out: Path, log: Log, stop:
                 keep(run, out, log)
                 saved_at = time.monotonic()
             if stopped:
-                raise Interrupted
+                raise Interrupted(f"{out}: stopped after {run.step} steps")
     run.deployable(out / "detector.pt")
 
 

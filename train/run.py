@@ -21,52 +21,34 @@ Any setting can be changed: --set optimiser.learning_rate=1e-3 --set head.width=
 
 from __future__ import annotations
 
-import features.loading  # noqa: F401  isort: skip  (before all that takes seconds)
-
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from detect.detector import DetectorError
-from detect.devices import DeviceError, choose_device
+from command.runner import run_command
+from command.signals import StopSignal
+from detect.devices import choose_device
 from detect.heads import HEADS
 from detect.missing import MISSING
-from evaluate.annotations import AnnotationError
 from features.options import add_verify
-from features.store import StoreError
 from train import checkpoint
 from train.assemble import Material, assemble, check_members, open_material, origin_for, without_missing
 from train.config import Config, Data, TrainingError
 from train.folder import begin, is_finished, run_to_resume
 from train.log import Log
-from train.loop import Interrupted, fit
+from train.loop import fit
 from train.methods import METHODS
 from train.recipes import RECIPES, automatic
 from train.settings import set_values
-from train.stop import Stop
-
-CANNOT_WRITE = 74  # EX_IOERR: a full disk, a folder that may not be written to
-INTERRUPTED = 75  # EX_TEMPFAIL: repeat the command with --resume
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        with Stop(args.stop_after) as stop:
-            return train(args, stop)
-    except (TrainingError, DetectorError, DeviceError, AnnotationError, StoreError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{error}: nothing is half-written; mend it and repeat the command with --resume", file=sys.stderr)
-        return CANNOT_WRITE
-    except KeyboardInterrupt:
-        print(f"{args.out}: interrupted; nothing is half-written. Repeat the command with --resume", file=sys.stderr)
-        return INTERRUPTED
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parse, train, argv, again="Repeat the command with --resume")
 
 
-def train(args: argparse.Namespace, stop: Stop) -> int:
+def train(args: argparse.Namespace) -> int:
     out = args.out
     config, material = configure(args)
     origin = origin_for(config, material)
@@ -82,12 +64,9 @@ def train(args: argparse.Namespace, stop: Stop) -> int:
             config.write(out / "config.json")
     else:
         begin(out, config, run)
-    try:
-        with Log(out, from_epoch=run.epoch) as log:
-            fit(run, samples, config, out, log, stop.after_steps())
-    except Interrupted:
-        print(f"{out}: stopped after {run.step} steps. To go on, repeat the command with --resume", file=sys.stderr)
-        return INTERRUPTED
+    epochs = args.stop_after
+    with Log(out, from_epoch=run.epoch) as log, StopSignal() as stop:
+        fit(run, samples, config, out, log, lambda run: stop.asked or (epochs is not None and run.epoch >= epochs))
     print(f"{out / 'detector.pt'}: {config.method}, {run.step} steps")
     return 0
 
@@ -166,7 +145,7 @@ def options(args: argparse.Namespace) -> dict:
     return {name: value for name, value in {**given, "cues": cues}.items() if value is not None}
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m train.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -15,6 +15,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from command.errors import FlowlessError
+
 LARGEST = 2**53  # of a whole number: what every reader of JSON holds exactly
 MOVED = {  # settings that had another path in earlier configurations, and what they were by default
     "model.fusion": ("fusion.kind", "gate"),
@@ -33,7 +35,7 @@ WITHOUT_EFFECT = (
 C = TypeVar("C")
 
 
-class TrainingError(Exception):
+class TrainingError(FlowlessError):
     """A run that cannot start or go on: what, where, what was expected, what to do."""
 
 

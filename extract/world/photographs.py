@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from command.errors import FlowlessError
+
 # Both packages know more photographs by name, but would download those while running. These lie on the disk.
 SKIMAGE = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
@@ -17,7 +19,7 @@ SKLEARN = ("china.jpg", "flower.jpg")
 SHORT_SIDE = 320  # pixels; a 128-pixel scene then shows about a fifth of a photograph
 
 
-class WorldError(Exception):
+class WorldError(FlowlessError):
     """The synthetic world cannot be made as asked."""
 
 

@@ -92,7 +92,7 @@ def test_a_signal_is_an_interruption(
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(run, "detect_video", lambda *given: os.kill(os.getpid(), number))
     assert command(folder) == 75
-    assert "interrupted: nothing was written" in capsys.readouterr().err
+    assert "interrupted; nothing is half-written" in capsys.readouterr().err
     assert not (folder / "found.json").exists() and signal.getsignal(signal.SIGTERM) is before
 
 

@@ -12,13 +12,14 @@ import pytest
 import torch
 
 import features
+from command.signals import Interrupted
 from extract import distill, rgb
 from extract.backbones import build_backbone
 from extract.backbones.nano import Nano
 from extract.checkpoints import WeightsError, read_state
 from extract.clip_samples import ClipArrays, TaughtVideo, VideoClips
 from extract.student import Student, StudentRecipe, draw_colours, explained, one_cycle
-from extract.student_training import Interrupted, Training, train_student
+from extract.student_training import Training, train_student
 from features.store import Part, build_index, write_part
 from flow.geometry import Geometry
 

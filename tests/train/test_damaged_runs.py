@@ -84,7 +84,7 @@ def test_a_full_disk_is_74_and_leaves_no_half_files(
         code = main(world.arguments("--epochs", "2"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert code == 74 and "nothing is half-written" in capsys.readouterr().err
+    assert code == 74 and "Nothing is half-written. Repeat the command with --resume" in capsys.readouterr().err
     assert not [path for path in world.runs.rglob("*") if path.suffix == ".part"]
     if (world.runs / "run/last.pt").exists():
         checkpoint.read(world.runs / "run/last.pt")
