@@ -25,7 +25,6 @@ class Settings:
     """How the features of one cue are made."""
 
     cue: str  # what the network sees
-    stream: str = ""  # under which the store keeps the features; empty: the cue. Changes no value
     backbone: str = "i3d_inception"  # one of BACKBONES, or package.module:Class
     weights: Path | None = None  # None: those that ship with the backbone, else random
     weights_sha256: str = ""
@@ -41,6 +40,7 @@ class Settings:
     flow_backend: str = "auto"
     flow_preset: str = "compat"
     motion: str = ""  # JSON: what makes the flow what it is, wherever it is computed
+    stream: str = ""  # under which the store keeps the features; empty: the cue. Changes no value
 
     def __post_init__(self) -> None:
         if not self.stream:
