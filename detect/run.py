@@ -29,6 +29,7 @@ from evaluate.annotations import Annotations, read_annotations
 from evaluate.detections import write_detections
 from features.dashes import parse_args
 from features.options import add_verify
+from features.outputs import refuse_no_place
 from features.rates import note_of_many, rates_of
 from features.report import write_report
 from features.store import Store, StoreError
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def work(args: argparse.Namespace) -> int:
+    refuse_no_place("--out", args.out)
     torch.set_num_threads(args.threads)
     args.device = str(choose_device(args.device))
     detector = Detector.load(args.detector, args.device)

@@ -223,8 +223,12 @@ def test_a_detector_of_another_version_is_refused(tmp_path: Path) -> None:
         Detector.load(tmp_path / "detector.pt")
 
 
-def test_a_folder_in_place_of_the_detections_is_told_as_such(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_detections_is_told_before_anything_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_store(tmp_path)
     detector().save(tmp_path / "detector.pt")
     (tmp_path / "found.json").mkdir()
-    assert command(tmp_path) == 74
+    assert command(tmp_path) == 2
+    assert "found.json: this is a folder; name a file" in capsys.readouterr().err
+    assert not list((tmp_path / "found.json").iterdir()) and not (tmp_path / "found.report.json").exists()
