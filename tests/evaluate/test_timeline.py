@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import font_manager, image, rc_context
+from matplotlib import font_manager, get_data_path, image, rc_context
 from matplotlib.figure import Figure
 
 from evaluate.annotations import AnnotationError, Annotations, VideoTruth
@@ -165,7 +165,10 @@ def test_a_long_crowded_real_video_is_drawn(shared_data: Path, tmp_path: Path):
     assert (tmp_path / "real.png").stat().st_size > 20_000
 
 
-def test_a_font_that_has_the_letters_is_looked_for():
+def test_a_font_that_has_the_letters_is_looked_for(monkeypatch):
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist])
+    comes_with_matplotlib = Path(get_data_path()) / "fonts/ttf/STIXGeneral.ttf"
+    font_manager.fontManager.addfont(comes_with_matplotlib)  # whatever the list in the user's cache says
     letters = {
         name: set(font_manager.get_font(font_manager.findfont(name)).get_charmap()) for name in (PLAIN, "STIXGeneral")
     }
