@@ -44,7 +44,7 @@ def run_command(
     except NO_SUCH_PLACE as error:
         return _end(ExitCode.COULD_NOT_BEGIN, _said(error))
     except OSError as error:
-        return _end(ExitCode.IO_ERROR, f"{_said(error)}. Nothing is half-written. {again} once this is mended")
+        return _end(ExitCode.IO_ERROR, f"{_said(error)}. Nothing is half-written. {again} once this is repaired")
     except KeyboardInterrupt as error:
         return _end(ExitCode.INTERRUPTED, f"interrupted; {str(error) or 'nothing is half-written'}. {again}")
 

@@ -1,3 +1,3 @@
-"""Answers: annotations, detections, mean average precision, diagnosis, reports. Imports no other room."""
+"""Answers: annotations, detections, mean average precision, diagnosis, reports. Imports only command."""
 
 import command.loading  # noqa: F401

@@ -16,7 +16,7 @@ MMACTION2_SUBSETS = {"train": "training", "val": "validation", "test": "testing"
 
 
 class AnnotationError(FlowlessError):
-    """An annotation file that cannot be taken at its word."""
+    """An annotation file that cannot be read, or contradicts itself."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How the quality of a run depends on what an action is like: its length, its share of the video, its company.
+"""How the quality of a run depends on actions: their length, share of the video, number in the video.
 
 After DETAD (Alwassel et al., ECCV 2018). Each truth falls into one bucket, XS to XL, of each characteristic:
 

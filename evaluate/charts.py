@@ -102,7 +102,7 @@ def class_grid(curves: Mapping[str, dict[str, NDArray[np.float64]]], colours: Ma
 
 
 def error_chart(profile: ErrorProfile, most: float) -> str:
-    """Kinds of mistakes by rank to the left, what mending each would give to the right; rows are their own legend.
+    """Kinds of mistakes by rank to the left, the gain from removing each to the right; rows are their own legend.
 
     most: the gain that fills the width, the same for all runs of a page.
     """
@@ -120,7 +120,7 @@ def error_chart(profile: ErrorProfile, most: float) -> str:
     start = left + GROUPS * (bar + 6) + 34
     names, shares, gains = start + 18, start + 180, start + 204
     parts.append(text(shares, 10, "share", fill=INK, text_anchor="end"))
-    parts.append(text(gains, 10, "normalised mAP gained if mended, in points", fill=INK))
+    parts.append(text(gains, 10, "gain in normalised mAP if removed, in points", fill=INK))
     for i, kind in enumerate(KINDS):
         y = high + 4 + i * 29
         parts.append(rect(start, y, 12, 12, KIND_COLOURS[kind]))
@@ -135,7 +135,9 @@ def error_chart(profile: ErrorProfile, most: float) -> str:
             parts.append(
                 text(gains + length + 6, y + 10, f"{100 * gain:+.2f}".replace("-", "−"), fill=INK, font_size=12)
             )
-    return picture(WIDTH, high + height + 22, "".join(parts), "kinds of mistakes by rank, and the gain of mending each")
+    return picture(
+        WIDTH, high + height + 22, "".join(parts), "kinds of mistakes by rank, and the gain from removing each"
+    )
 
 
 def bucket_chart(buckets: Mapping[str, Mapping[str, list[Bucket]]], colours: Mapping[str, str], what: str) -> str:

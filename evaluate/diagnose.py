@@ -1,4 +1,4 @@
-"""Explain the errors of a run: what kinds they are, what mending each would give, which actions are hard.
+"""Explain the errors of a run: what kinds they are, what removing each would gain, which actions are hard.
 
     python -m evaluate.diagnose --annotations demo/annotations.json --subset Test \\
         --runs rgb=runs/rgb/detections.json decomposed=runs/decomposed/detections.json --json diagnosis.json

@@ -42,9 +42,9 @@ def diagnose(score: Score) -> Diagnosis:
 
 
 def error_table(profile: ErrorProfile) -> str:
-    """Shares of each kind, in all and by rank, and what mending it gives; in percent."""
+    """Shares of each kind, in all and by rank, and the gain from removing it; in percent."""
     shown = [g for g in range(GROUPS) if not math.isnan(profile.by_group[g][KINDS[0]])]
-    head = f"{'predictions in %':<18}{'all':>7}" + "".join(f"{f'{g + 1}G':>7}" for g in shown) + f"{'if mended':>12}"
+    head = f"{'predictions in %':<18}{'all':>7}" + "".join(f"{f'{g + 1}G':>7}" for g in shown) + f"{'if removed':>12}"
     lines = [head]
     for kind in KINDS:
         groups = "".join(f"{100 * profile.by_group[g][kind]:>7.1f}" for g in shown)

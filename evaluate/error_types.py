@@ -1,4 +1,4 @@
-"""What kind of mistake each prediction is, and what mending one kind would be worth.
+"""What kind of mistake each prediction is, and what removing one kind would gain.
 
 After the false positive analysis of DETAD (Alwassel et al., ECCV 2018). A prediction that hit nothing is judged by the
 truth that it overlaps most in its video, whatever the class, with overlap o, at the threshold t:
@@ -34,7 +34,7 @@ TOUCHING = 0.1  # overlap below which a prediction is background, as in the pape
 
 @dataclass(frozen=True)
 class ErrorProfile:
-    """Shares of each kind among the judged predictions, and what mending it would give; means over thresholds."""
+    """Shares of each kind among the judged predictions, and what removing it would gain; means over thresholds."""
 
     average_mAP_N: float
     ap_n: dict[str, float]  # class -> AP_N

@@ -1,6 +1,6 @@
 """Who takes whom: which detections are hits, at every tIoU threshold, by an evaluator's rule.
 
-The official evaluators walk through the detections one by one: the best-scored takes the free truth it overlaps
+The official evaluators go through the detections one by one: the best-scored takes the free truth it overlaps
 most, then the next one chooses among what is left. All choosers are ranked alike by everybody, so this is the one
 stable matching, and it can be found for all classes and videos at once: everyone proposes to its favourite, each
 keeps its best-ranked proposer, the turned-down propose to their next, until nobody is left to ask.

@@ -79,7 +79,7 @@ def scores(found: Findings, colours: Colours) -> str:
     if len(shown) < len(tiou):
         lead += f" The average is over all {len(tiou)} thresholds."
     if found.intervals:
-        lead += " Intervals come from drawing the test videos anew."
+        lead += " Intervals are a bootstrap over the test videos."
     if gap:
         lead += (
             f" Gap closed: how far a run gets from {escape(found.roles.baseline)} (0 %) to "

@@ -62,7 +62,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--resamples",
         type=int,
         default=1000,
-        help="drawings of test videos behind intervals and tests; 0 leaves them out (default: %(default)s)",
+        help="bootstrap resamples of the test videos, for intervals and tests; 0: none (default: %(default)s)",
     )
     return parser.parse_args(argv)
 

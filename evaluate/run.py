@@ -67,8 +67,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--recall", metavar="N,N", help="average recall of the N best detections of each video, such as 10,50,100")
     add("--bootstrap", action="store_true", help="interval of the average mAP over resampled test videos")
     add("--compare", type=Path, metavar="OTHER", help="is this detection file better, or lucky? paired bootstrap")
-    add("--resamples", type=int, default=1000, help="test sets drawn (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the drawing (default: %(default)s)")
+    add("--resamples", type=int, default=1000, help="bootstrap resamples of the test videos (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and never in the place of what was read.
+"""Atomic writes: files appear whole or not at all, and never in the place of what was read.
 
 A file is written beside its place as `.flowless-<pid>-<host>-<drawn>.part` and moved there when it is on the disk.
 What a process that is gone has left under such a name is removed by the next one that writes to the folder.

@@ -1,4 +1,4 @@
-"""The shelf between pixels and tensors: clip grids, the feature store, jobs over many videos."""
+"""Storage between pixels and tensors, and its jobs: clip grids, the feature store, many videos by many workers."""
 
 import command.loading  # noqa: F401  isort: skip  (before all that takes seconds)
 

@@ -1,6 +1,6 @@
 """One file of a feature sequence, as others write them: .npy, .npz or .csv in, a (T, D) array of floats out.
 
-Nothing is ever unpickled. What is no such array is refused in a line that says what it is and how to mend it.
+Nothing is ever unpickled. What is no such array is refused in a line that says what it is and how to repair it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ of their own before any task is imported, and stdout is pointed at stderr: nativ
 
     -> {"task": "extract.tasks:extract_video", "payload": {...}}
     <- {"ready": ...}                       the task is imported: what came before was the start, and no hang
-    <- {"beat": 120}                        frames done so far; also the sign of life that the watchdog waits for
+    <- {"beat": 120}                        frames done so far; also the heartbeat that the watchdog waits for
     <- {"done": {...}}                      the record that the task returned
     <- {"failed": {"cause": "VideoError", "message": ..., "detail": ..., "fatal": false, "tainted": false}}
 """
@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 
 from features.commit import DISK_ERRORS
 
-BEAT_S = 0.2  # signs of life are sent at most this often
+BEAT_S = 0.2  # heartbeats are sent at most this often
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: write beside the target, sync to disk, rename over it.
+"""Atomic writes: files appear whole or not at all. Write beside the target, sync to disk, rename over it.
 
 A temporary file is called .flowless-<pid>-<host>-<random>.part: whose it is can be told from its name, so that what a
 killed process left is swept, and nothing else is. The name says nothing of the target, which may be as long as a file

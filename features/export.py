@@ -1,4 +1,4 @@
-"""Write a feature store as a directory of .npy files, as ActionFormer, OpenTAD and their kin read them.
+"""Write a feature store as a directory of .npy files, as ActionFormer, OpenTAD and others read them.
 
     python -m features.export features/thumos.h5 --out npy/                      # (T, D) float32, "rgb" then "flow"
     python -m features.export features/thumos.h5 --out npy/ --streams rgb

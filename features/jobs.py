@@ -7,11 +7,11 @@
 
 A task is a function `task(payload, beat) -> record` at the top of an importable module (not the one that is run as the
 command), or, where the caller should not import it, its reference "package.module:function". It works in a child
-process, calls beat(frames_done) at least every few seconds, commits its own output (write_part) and returns what the
-report should say of it: duration_s, frames, bytes, seconds by stage, device. record["notes"], a list of lines, is told
-to the user, each line once. A task that does several jobs at once returns {"jobs": [...]}, one entry each: key, video
-and record, or key, video, cause and message of a failure. Whatever a task raises costs its video alone, except an
-OSError that says the disk takes nothing more.
+process, calls beat(frames_done), its heartbeat, at least every few seconds, commits its own output (write_part) and
+returns what the report should say of it: duration_s, frames, bytes, seconds by stage, device. record["notes"], a list
+of lines, is told to the user, each line once. A task that does several jobs at once returns {"jobs": [...]}, one entry
+each: key, video and record, or key, video, cause and message of a failure. Whatever a task raises costs its video
+alone, except an OSError that says the disk takes nothing more.
 
 Exit codes: 0 all done, 3 finished with failures, 74 the disk is full, 75 interrupted (repeat the command).
 """

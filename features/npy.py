@@ -75,7 +75,7 @@ class NpySource:
         return ("features", "t_center")
 
     def digests(self, video: str, stream: str) -> dict[str, str]:
-        return {}  # nothing to hold the files to
+        return {}  # nothing to check the files against
 
     def known_finite(self, video: str, stream: str) -> bool:
         return False

@@ -134,7 +134,7 @@ class Store:
         if not self._source.known_finite(video, stream) and not all_finite(features):
             bad = ~np.isfinite(features).all(axis=1)
             source = self.attributes(video, stream).get("imported_from")
-            mend = f"Mend {source}, where it comes from" if source else "Extract this video anew"
+            mend = f"Repair {source}, where it comes from" if source else "Extract this video anew"
             raise StoreError(
                 f"{self.path}: {stream} of video {video!r} is NaN or infinite at {int(bad.sum())} of {len(bad)} steps, "
                 f"first at step {(start or 0) + int(bad.argmax())}. {mend}, or leave it out."

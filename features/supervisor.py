@@ -28,7 +28,7 @@ import psutil
 TAIL_CHARACTERS = 2000  # of what the child wrote on stderr, kept with a failure
 RETRIED = {"Crash", "Hang", "OutOfMemory", "MemoryError"}  # causes that may go away by themselves
 LEAVE_S = 3.0  # for a child to remove its temporary files before it is killed
-LOOK_S = 0.25  # how often a child is looked after, whether it beats or not
+LOOK_S = 0.25  # how often a child is looked after, heartbeat or not
 START_S = 600.0  # for a child to import its task: seconds on a quiet machine, minutes on a busy one with a slow disk
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -78,7 +78,7 @@ def reference(task: Task | str) -> str:
 class Limits:
     """What a child may do, and where it runs."""
 
-    hang_s: float = 120.0  # without a sign of life
+    hang_s: float = 120.0  # without a heartbeat
     memory_bytes: int = 0  # resident; 0: no limit
     threads: int = 1
     retries: int = 0  # after a crash, a hang or an overrun of memory; never after a plain exception
@@ -258,9 +258,7 @@ class Child:
         place = f"at {frames} of {job.weight}" if started else "while it was starting"
         if silent_s > (self.limits.hang_s if started else max(START_S, self.limits.hang_s)):
             self._signal(signal.SIGKILL)
-            message = (
-                f"no sign of life for {silent_s:.0f} s {place}; killed. If the video is only slow, raise --hang-s."
-            )
+            message = f"no heartbeat for {silent_s:.0f} s {place}; killed. If the video is only slow, raise --hang-s."
             return Outcome(job.key, video, cause="Hang", message=message, detail=self._last_words())
         try:
             used = psutil.Process(self.process.pid).memory_info().rss

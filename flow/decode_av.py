@@ -1,4 +1,4 @@
-"""PyAV as a decoder: frames held to what the packets of their file promise.
+"""PyAV as a decoder: frames checked against what the packets of their file promise.
 
 Where the first decoded frames agree with the packets, frame i *is* the packet with the i-th smallest time: times are
 exact, a chunk may start at a keyframe, and a frame lost on the way is noticed. Where they do not agree (AVI files

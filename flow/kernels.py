@@ -9,7 +9,9 @@ so sums are the same on every run: each writes its part of the error, and whoeve
 import triton
 import triton.language as tl
 
-ROWS = 8  # rows of an image that one program of `iterate` walks down; their seams are computed twice
+ROWS = (
+    8  # rows of an image that one program of `iterate` works through from top to bottom; their seams are computed twice
+)
 
 
 @triton.jit

@@ -73,7 +73,7 @@ def _expand(given: Path, fps: float | None, remarks: list[str]) -> Iterator[tupl
     elif given.exists():
         yield _id(Path(given.name)), given
     elif given.is_symlink():
-        raise VideoError(f"{given}: a broken link, to {given.readlink()}. Mend it, or leave it out")
+        raise VideoError(f"{given}: a broken link, to {given.readlink()}. Repair it, or leave it out")
     elif any(sign in str(given) for sign in "*?["):
         yield from _globbed(given, fps, remarks)
     else:

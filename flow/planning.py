@@ -47,7 +47,7 @@ def plan_video(path: Path, probe: Probe) -> Planned:
         if before is None or file_state(path) != before:
             raise VideoError(f"{path}: the file is being written. Repeat the command when it is complete")
     except OSError as error:
-        raise VideoError(f"{path}: cannot be read: {error.strerror or error}. Mend that, or leave it out") from error
+        raise VideoError(f"{path}: cannot be read: {error.strerror or error}. Repair that, or leave it out") from error
     return Planned(info, before)
 
 

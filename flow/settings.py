@@ -16,7 +16,7 @@ CODECS = ("u8", "jpeg", "float16")
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one run. What changes values is in `made_from`; the rest (backend, decoder) is how they are come by."""
+    """Of one run. What changes values is in `made_from`; the rest (backend, decoder) is how they are computed."""
 
     cue: str  # "flow" or "gradient"
     short_side: int = 256  # px, after resizing; I3D's published preprocessing

@@ -203,7 +203,7 @@ def files_of(path: Path) -> list[Path]:
 def sha256(path: Path, beat: Callable[[int], None] = lambda frames: None) -> str:
     """The hash of a file, read in pieces; of a folder of pictures, of their names and contents in order.
 
-    Beats with each piece, for a watchdog.
+    Sends a heartbeat with each piece, for the watchdog.
     """
     digest = hashlib.sha256()
     for picture in files_of(path):
@@ -228,7 +228,7 @@ def _existing(path: Path) -> Path:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         if path.is_symlink():
-            raise VideoError(f"{path}: a broken link, to {path.readlink()}. Mend it, or leave it out") from None
+            raise VideoError(f"{path}: a broken link, to {path.readlink()}. Repair it, or leave it out") from None
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise VideoError(f"{path}: cannot be read: {error.strerror}") from None
         raise VideoError(f"{path}: no such file. Check the path, or the list it came from") from None

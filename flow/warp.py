@@ -29,7 +29,7 @@ from flow.quads import (
 )
 from flow.simd import floor, fma, larger, load, smaller, splat, store, store_places, where_below
 
-MARGIN = 5  # zero pixels around the picture: a sample held to [-4, width + 1] reads columns -5 .. width + 3
+MARGIN = 5  # zero pixels around the picture: a sample clamped to [-4, width + 1] reads columns -5 .. width + 3
 FLAT = np.float32(1.1920929e-07)  # a squared gradient below this pulls nowhere; OpenCV draws the same line
 
 

@@ -1,4 +1,4 @@
-"""The house keeps its shape: who may import whom, where pixels stop, how long a page may be."""
+"""The layout: which package may import which, where pixels stop, how long a file may be."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("command", "features", "flow", "extract", "evaluate", "detect", "train", "flowless")
+PACKAGES = ("command", "features", "flow", "extract", "evaluate", "detect", "train", "flowless")
 MAY_IMPORT = {
     "command": set(),
     "features": set(),
@@ -20,14 +20,14 @@ MAY_IMPORT = {
 }
 FOR_ALL = {"command"}  # imports none of the others
 PIXEL_LIBRARIES = {"cv2", "av", "decord", "skimage", "imageio", "PIL"}
-ROOMS_WITHOUT_PIXELS = ("command", "features", "detect", "train", "evaluate")
+PACKAGES_WITHOUT_PIXELS = ("command", "features", "detect", "train", "evaluate")
 VIDEO_COMMAND = Path("detect/video.py")  # a video in, detections out: the one page that sees both pixels and tensors
 LONGEST_PAGE = 300
 LONGEST_FUNCTION = 60
 
 
 def pages() -> list[Path]:
-    return sorted(page.relative_to(ROOT) for room in ROOMS for page in (ROOT / room).rglob("*.py"))
+    return sorted(page.relative_to(ROOT) for package in PACKAGES for page in (ROOT / package).rglob("*.py"))
 
 
 def syntax(page: Path) -> ast.Module:
@@ -39,7 +39,7 @@ def imported_modules(page: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{page}: relative import; name the room"
+            assert node.level == 0, f"{page}: relative import; name the package"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
@@ -55,20 +55,20 @@ def imported_pages(page: Path) -> set[Path]:
     return found
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_the_rooms_upstream_of_it(room: str) -> None:
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_the_packages_upstream_of_it(package: str) -> None:
     for page in pages():
-        if page.parts[0] != room or page == VIDEO_COMMAND:
+        if page.parts[0] != package or page == VIDEO_COMMAND:
             continue
-        rooms = {module.split(".")[0] for module in imported_modules(page)} & set(ROOMS)
-        others = rooms - {room, *FOR_ALL}
-        assert others <= MAY_IMPORT[room], f"{page} imports {sorted(others - MAY_IMPORT[room])}"
+        packages = {module.split(".")[0] for module in imported_modules(page)} & set(PACKAGES)
+        others = packages - {package, *FOR_ALL}
+        assert others <= MAY_IMPORT[package], f"{page} imports {sorted(others - MAY_IMPORT[package])}"
 
 
-@pytest.mark.parametrize("room", ROOMS_WITHOUT_PIXELS)
-def test_pixels_stop_at_the_store(room: str) -> None:
+@pytest.mark.parametrize("package", PACKAGES_WITHOUT_PIXELS)
+def test_pixels_stop_at_the_store(package: str) -> None:
     for page in pages():
-        if page.parts[0] == room:
+        if page.parts[0] == package:
             libraries = {module.split(".")[0] for module in imported_modules(page)} & PIXEL_LIBRARIES
             assert not libraries, f"{page} imports {sorted(libraries)}"
 
@@ -92,19 +92,19 @@ def test_imports_run_in_no_circles() -> None:
     arrows = {page: imported_pages(page) - {page.parent / "__init__.py"} for page in pages()}
     done: set[Path] = set()
 
-    def walk(page: Path, path: tuple[Path, ...]) -> None:
+    def visit(page: Path, path: tuple[Path, ...]) -> None:
         assert page not in path, f"circle: {' -> '.join(map(str, (*path[path.index(page) :], page)))}"
         if page not in done:
             for other in arrows[page]:
-                walk(other, (*path, page))
+                visit(other, (*path, page))
             done.add(page)
 
     for page in arrows:
-        walk(page, ())
+        visit(page, ())
 
 
 @pytest.mark.parametrize("page", pages(), ids=str)
-def test_a_page_has_one_subject_and_room_to_breathe(page: Path) -> None:
+def test_a_file_names_its_subject_and_is_not_too_long(page: Path) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert ast.get_docstring(syntax(page)), f"{page}: the first line names the subject"
     assert len(text.splitlines()) <= LONGEST_PAGE, f"{page}: {len(text.splitlines())} lines"

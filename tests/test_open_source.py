@@ -60,6 +60,15 @@ def test_links_to_headings_arrive(page: Path) -> None:
         assert anchor in slugs, f"{page.name}: {target} has no heading for #{anchor}"
 
 
+def test_no_metaphor_of_the_projects_own_has_to_be_guessed() -> None:
+    own = re.compile(
+        r"\b(the house|this room|the rooms|the shelf|held to|come by|its company|if mended|leg of the)\b", re.I
+    )
+    packages = ("command", "flow", "extract", "features", "detect", "train", "evaluate", "flowless")
+    for page in [*PAGES, *(page for package in packages for page in (ROOT / package).rglob("*.py"))]:
+        assert not (found := own.search(page.read_text(encoding="utf-8"))), f"{page}: {found[0]!r}"
+
+
 def test_the_hooks_before_a_commit_are_the_checks_of_make_check() -> None:
     hooks, makefile = text(".pre-commit-config.yaml"), text("Makefile")
     for tool, called in (

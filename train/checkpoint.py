@@ -34,7 +34,7 @@ class Run:
     sums: dict[str, float] = field(default_factory=dict)  # of what is logged, over the epoch in progress
 
     def deployable(self, path: Path) -> None:
-        """Write the student alone, with its averaged weights."""
+        """Write the student alone, with the exponential moving average of its weights."""
         detector = self.method.detector
         learning = {name: value.clone() for name, value in detector.state_dict().items()}
         detector.load_state_dict(self.average.state)

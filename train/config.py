@@ -83,7 +83,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW with a linear warm-up and a cosine, step by step, and the average of the weights that is kept."""
+    """AdamW with a linear warm-up and a cosine, step by step, and the exponential moving average of the weights."""
 
     epochs: int = 35  # passes over the training videos, the warm-up among them
     warmup_epochs: int = 5  # the learning rate climbs from 0
@@ -93,7 +93,7 @@ class Optimiser:
     final_learning_rate: float = 1e-8
     weight_decay: float = 0.05  # of convolution and linear weights only
     clip_norm: float = 1.0  # of the gradient
-    ema: float = 0.999  # of the averaged weights, per step
+    ema: float = 0.999  # decay per step of the exponential moving average (EMA) of the weights, which is deployed
     ema_warmup: bool = (
         False  # average over a share of the steps so far while they are few: min(ema, (1 + n) / (10 + n))
     )

@@ -1,4 +1,4 @@
-"""What features may be held to beside being equal: pure functions of a student's and its teacher's, both (B, D, T).
+"""Distillation losses of features beside their distance: pure functions of student's and teacher's, both (B, D, T).
 
 Source of all three: Dai et al., ICCV 2021, arXiv:2108.03619, whose formulas are followed in kind; scales are ours.
 Steps under the mask (B, T) count for nothing. Being equal is `detect.losses.masked_mse`; predictions are compared by

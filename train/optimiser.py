@@ -1,4 +1,4 @@
-"""How weights change: which of them decay, how fast they learn at each step, and the average of them that is kept."""
+"""How weights change: which of them decay, the learning rate of each step, and their exponential moving average."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def learning_rate(step: int, steps: int, warmup: int, peak: float, floor: float)
 
 
 class Average:
-    """The running average of a module's weights: what is evaluated and deployed.
+    """The exponential moving average (EMA) of a module's weights: what is evaluated and deployed.
 
     After step n:  average <- d · average + (1 − d) · weights,  d = `decay`, or min(decay, (1 + n) / (10 + n)) with
     `warmup`, so that a short run does not keep the weights it was born with.

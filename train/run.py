@@ -1,4 +1,4 @@
-"""Train a detector on cached features: from ground truth alone, or held to a motion teacher that is not needed later.
+"""Train a detector on cached features: from ground truth alone, or from a motion teacher as well.
 
     python -m train.run --features features/demo.h5 --annotations demo/annotations.json \\
         --method supervised --cues flow --out runs/flow

@@ -1,4 +1,4 @@
-"""mAP against a walk through the detections, and the time of a whole ActivityNet evaluation.
+"""mAP against a loop over the detections, and the time of a whole ActivityNet evaluation.
 
     python tests/bench/bench_map.py [--reference CHECKOUT] [--annotations ../shared/data]
 

@@ -1,7 +1,7 @@
 """Average precision the way the official evaluators compute it: one detection after the other, in plain loops.
 
-The oracle that the vectorised code is held to, and the straightforward implementation it is timed against. Written
-from the description of the measure; that it agrees with the official code is itself tested, on frozen numbers.
+The reference that the vectorised code is compared with, and the straightforward implementation it is timed against.
+Written from the description of the measure; that it agrees with the official code is itself tested, on frozen numbers.
 """
 
 from collections.abc import Callable

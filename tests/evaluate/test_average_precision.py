@@ -1,4 +1,4 @@
-"""Average precision: values from paper and pencil, laws that any scores obey, and a walk through the detections."""
+"""Average precision: values from paper and pencil, laws that any scores obey, and a loop over the detections."""
 
 import numpy as np
 import pytest

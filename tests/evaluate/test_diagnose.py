@@ -1,4 +1,4 @@
-"""Diagnosis: kinds of mistakes, hard and missed actions, held to examples that can be worked out on paper."""
+"""Diagnosis: kinds of mistakes, hard and missed actions, on examples that can be worked out on paper."""
 
 import json
 import sys
@@ -89,7 +89,7 @@ def test_a_prediction_in_a_video_nobody_annotated_is_background():
     assert kinds_of(truth, run) == ["background", "background"]
 
 
-def test_mending_the_only_mistake_gives_back_what_it_cost():
+def test_removing_the_only_mistake_gives_back_what_it_cost():
     """One false positive above the only hit: precision 1/2 at full recall, so AP 0.5, and 1 without the mistake."""
     truth = world([("jump", 0, 10)])
     run = make_detections([("v0", "jump", 40, 50, 0.9), ("v0", "jump", 0, 10, 0.8)])

@@ -1,4 +1,4 @@
-"""Augmented RGB: one RGB branch whose steps, channels and changes are held to the motion teacher's."""
+"""Augmented RGB: one RGB branch whose steps, channels and changes are distilled from the motion teacher's."""
 
 from __future__ import annotations
 

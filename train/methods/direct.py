@@ -15,7 +15,7 @@ from train.methods.base import Method, assign, rgb_alone, taught_by_joint_teache
 
 @dataclass(frozen=True)
 class DirectOptions:
-    """How the one branch is held to the teacher."""
+    """Weights of what the one branch is distilled from."""
 
     feature_weight: float = 1.0  # more hurts: what the teacher cannot see, this branch must forget
     prediction_weight: float = 1.0
