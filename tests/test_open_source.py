@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("command", "flow", "extract", "features", "detect", "train", "evaluate", "flowless")
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
 
 
@@ -31,10 +32,11 @@ def test_the_version_is_the_same_in_package_and_citation() -> None:
 def test_data_files_of_the_packages_are_installed() -> None:
     import tomllib
 
-    settings = tomllib.loads(text("pyproject.toml"))["tool"]["setuptools"]
-    for package in set(settings["packages"]) - {"features", "flow"}:  # where users keep files of their own
-        folder = ROOT.joinpath(*package.split("."))
-        kept = settings["package-data"].get(package, [])
+    settings = tomllib.loads(text("pyproject.toml"))["tool"]["setuptools"]["package-data"]
+    packages = {page.parent for package in PACKAGES for page in (ROOT / package).rglob("__init__.py")}
+    for folder in packages - {ROOT / "features", ROOT / "flow"}:  # where users keep files of their own
+        package = ".".join(folder.relative_to(ROOT).parts)
+        kept = settings.get(package, [])
         for file in folder.iterdir():
             if file.is_file() and file.suffix not in {".py", ".pyc"}:
                 assert any(file.match(pattern) for pattern in kept), f"{file} is not installed"
@@ -64,8 +66,7 @@ def test_no_metaphor_of_the_projects_own_has_to_be_guessed() -> None:
     own = re.compile(
         r"\b(the house|this room|the rooms|the shelf|held to|come by|its company|if mended|leg of the)\b", re.I
     )
-    packages = ("command", "flow", "extract", "features", "detect", "train", "evaluate", "flowless")
-    for page in [*PAGES, *(page for package in packages for page in (ROOT / package).rglob("*.py"))]:
+    for page in [*PAGES, *(page for package in PACKAGES for page in (ROOT / package).rglob("*.py"))]:
         assert not (found := own.search(page.read_text(encoding="utf-8"))), f"{page}: {found[0]!r}"
 
 

@@ -40,7 +40,8 @@ from train.folder import begin, is_finished, run_to_resume
 from train.log import Log
 from train.loop import fit
 from train.methods import METHODS
-from train.recipes import RECIPES, automatic
+from train.recipes import recipe_for
+from train.recipes.recipe import NAMES, automatic
 from train.settings import set_values
 
 
@@ -114,15 +115,15 @@ def by_recipe(config: Config, name: str, head: str, material: Material) -> Confi
     if name == "auto":
         name, why = automatic(len(material.truth.videos), material.num_steps, material.truth.dataset)
         print(why, file=sys.stderr)
-    recipe = RECIPES[name]()
+    recipe = recipe_for(head, name)
     return replace(
         config,
         recipe=name,
         sampling=recipe.sampling,
         model=replace(recipe.model, head=head),
         optimiser=recipe.optimiser_of(HEADS[head]),
-        suppression=HEADS[head].suppression,
-        head_options=dict(recipe.heads.get(head, {})),
+        suppression=recipe.suppression or HEADS[head].suppression,
+        head_options=dict(recipe.head),
     )
 
 
@@ -167,7 +168,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--joint-teacher", metavar="DETECTOR.PT", help="detector whose predictions the student's mimic as well")
     add("--cue", choices=["flow", "gradient"], help="what the teacher must watch (default: whatever it does)")
     add("--head", choices=list(HEADS), help="default: actionformer")
-    add("--recipe", choices=["auto", *RECIPES], help="settings to start from (default: auto, by the amount of data)")
+    add("--recipe", choices=["auto", *NAMES], help="settings to start from (default: auto, by the amount of data)")
     add("--config", type=Path, help="config.json of a run, to start from instead of a recipe")
     add("--epochs", type=int, help="default: the recipe's")
     add("--seed", type=int, help="default: 0")

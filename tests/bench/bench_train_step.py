@@ -32,7 +32,7 @@ from train.dataset import Batch, Samples, TeacherView
 from train.memory import Memory
 from train.methods.decomposed import Decomposed
 from train.optimiser import make_optimiser
-from train.recipes import small
+from train.recipes.actionformer import SMALL
 from train.teacher import cache_of, cache_teacher
 from train.videos import Pool, Video
 
@@ -56,7 +56,7 @@ def make_detector(branches: tuple[str, ...]) -> Detector:
     torch.manual_seed(0)
     config = DetectorConfig(
         classes=tuple("abcdefgh"), feature_dims={"rgb": CHANNELS, "flow": CHANNELS}, branches=branches, width=64,
-        head_config=dict(small().heads["actionformer"]),
+        head_config=dict(SMALL.head),
     )  # fmt: skip
     return Detector(config)
 

@@ -15,7 +15,9 @@ from evaluate.annotations import read_annotations
 from train.assemble import assemble, open_material, training_subset
 from train.config import Config, Data
 from train.log import read
-from train.recipes import automatic, small
+from train.recipes import RECIPES
+from train.recipes.actionformer import SMALL
+from train.recipes.recipe import NoRecipe, automatic
 from train.run import main
 
 
@@ -91,8 +93,18 @@ def test_the_recipe_follows_the_amount_of_data(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize(("videos", "epochs", "warmup"), [(8, 500, 50), (40, 100, 10), (140, 40, 4)])
 def test_the_small_recipe_is_chosen_by_steps_and_not_by_epochs(videos: int, epochs: int, warmup: int) -> None:
-    recipe = small()
-    assert recipe.optimiser_of(ActionFormer).lengths(videos // recipe.sampling.batch_size) == (epochs, warmup)
+    assert SMALL.optimiser_of(ActionFormer).lengths(videos // SMALL.sampling.batch_size) == (epochs, warmup)
+
+
+def test_a_head_without_a_recipe_for_the_data_says_why_and_which_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = NoRecipe("its authors never trained it there")
+    monkeypatch.setitem(RECIPES, "actionformer", {"small": SMALL, "multithumos": nothing})
+    world = write_world(tmp_path)
+    assert main(world.arguments("--recipe", "multithumos")) == 2
+    assert "actionformer has no recipe multithumos: its authors never trained it there" in capsys.readouterr().err
+    assert not (world.runs / "run").exists()
 
 
 @pytest.fixture

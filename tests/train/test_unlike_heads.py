@@ -27,7 +27,8 @@ from features.grid import ClipGrid
 from train.assemble import assemble, open_material
 from train.config import Config, Optimiser, Sampling
 from train.dataset import draw_crop
-from train.recipes import RECIPES
+from train.recipes import recipe_for
+from train.recipes.recipe import NAMES
 from train.run import main
 from train.videos import Video
 
@@ -237,9 +238,9 @@ def test_a_run_takes_what_its_head_wants_of_optimiser_and_suppression_unless_it_
     assert config.optimiser.clip_norm == 0.1 and told.optimiser.clip_norm == 2.0
     assert config.suppression == QueryHead.suppression
     assert Detector.load(world.runs / "run/detector.pt").suppression == QueryHead.suppression
-    for recipe in RECIPES.values():
-        assert recipe().optimiser_of(QueryHead).clip_norm == 0.1
-        assert recipe().optimiser_of(HEADS["actionformer"]).clip_norm == Optimiser().clip_norm
+    for name in NAMES:
+        assert recipe_for("queries", name).optimiser_of(QueryHead).clip_norm == 0.1
+        assert recipe_for("actionformer", name).optimiser_of(HEADS["actionformer"]).clip_norm == Optimiser().clip_norm
 
 
 def test_the_normaliser_of_a_head_without_one_of_its_own_is_the_positives_of_the_step() -> None:
