@@ -14,7 +14,7 @@ from command.exit_codes import ExitCode
 from command.signals import STOP_SIGNALS
 
 PACKAGES = {"flow", "extract", "features", "detect", "train", "evaluate", "flowless"}
-WORKER = "features.child"  # is told by its parent when to stop
+WORKER = "features.running.child"  # is told by its parent when to stop
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detect.detector import Detector, DetectorError
 from detect.heads.base import Candidates
+from detect.model.detector import Detector, DetectorError
 from detect.naming import named
 from detect.suppress import suppress
 from detect.windows import Found, Window, in_batches, join
-from features.grid import ClipGrid
-from features.stopwatch import Stopwatch
-from features.store import Store
+from features.running.stopwatch import Stopwatch
+from features.storage.grid import ClipGrid
+from features.storage.store import Store
 
 AT_ONCE = 16  # windows of a video that the detector sees in one call
 NEEDS_CLASSES = "give detect.inference.detect the scores of the video's classes"

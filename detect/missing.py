@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from features.commit import write_whole
-from features.store import Store, StoreError
+from features.files.commit import write_whole
+from features.storage.store import Store, StoreError
 
 REFUSE, SKIP = "refuse", "skip"
 MISSING = (REFUSE, SKIP)

@@ -21,19 +21,19 @@ from tqdm import tqdm
 
 from command.exit_codes import ExitCode
 from command.runner import run_command
-from detect.detector import Detector, DetectorError
 from detect.devices import choose_device
 from detect.inference import check_store, detect_video
 from detect.missing import MISSING, REFUSE, with_features
-from evaluate.annotations import Annotations, read_annotations
-from evaluate.detections import write_detections
-from features.dashes import parse_args
-from features.options import add_verify
-from features.outputs import refuse_no_place
-from features.rates import note_of_many, rates_of
-from features.report import write_report
-from features.store import Store, StoreError
-from features.store import open as open_store
+from detect.model.detector import Detector, DetectorError
+from evaluate.files.annotations import Annotations, read_annotations
+from evaluate.files.detections import write_detections
+from features.files.dashes import parse_args
+from features.files.outputs import refuse_no_place
+from features.running.options import add_verify
+from features.running.report import write_report
+from features.storage.rates import note_of_many, rates_of
+from features.storage.store import Store, StoreError
+from features.storage.store import open as open_store
 
 COSTS_ONE_VIDEO = (StoreError, DetectorError, OSError, ValueError, LookupError, RuntimeError)
 

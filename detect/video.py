@@ -30,22 +30,22 @@ from tqdm import tqdm
 
 from command.exit_codes import ExitCode
 from command.runner import run_command
-from detect.detector import Detector, DetectorError
 from detect.inference import detect
+from detect.model.detector import Detector, DetectorError
 from detect.shown import Action, tell, write_shown
-from evaluate.detections import write_detections
+from evaluate.files.detections import write_detections
 from extract.burn import burn_labels
-from extract.devices import add_device, choose_device
-from extract.embedder import Embedder
-from extract.settings import SettingsError
-from features.commit import DISK_ERRORS
-from features.dashes import parse_args
-from features.grid import ClipGrid
-from features.outputs import refuse_overwriting
-from features.rates import note_of_a_video
-from features.report import write_report
-from features.stopwatch import Stopwatch
-from flow.video import MIN_DECODED, VideoError, list_videos, probe
+from extract.pipeline.devices import add_device, choose_device
+from extract.pipeline.new_videos import Embedder
+from extract.pipeline.settings import SettingsError
+from features.files.commit import DISK_ERRORS
+from features.files.dashes import parse_args
+from features.files.outputs import refuse_overwriting
+from features.running.report import write_report
+from features.running.stopwatch import Stopwatch
+from features.storage.grid import ClipGrid
+from features.storage.rates import note_of_a_video
+from flow.decode.video import MIN_DECODED, VideoError, list_videos, probe
 
 MIN_SCORE = 0.3  # of what people are shown; the JSON keeps everything
 NOTES = 3  # about frame rates, told one by one

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from features.grid import ClipGrid
+from features.storage.grid import ClipGrid
 
 
 class Window(NamedTuple):

@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from command.runner import run_command
-from evaluate.cost_records import METHODS, Cost, compare_cost, read_reports
-from evaluate.writing import check_outputs, write_json
+from evaluate.files.writing import check_outputs, write_json
+from evaluate.reporting.cost_records import METHODS, Cost, compare_cost, read_reports
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -15,11 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from command.runner import run_command
-from evaluate.annotation_files import truth_files
-from evaluate.compare import class_gains, confident_agreement
-from evaluate.diagnosis import agreement_sentence, diagnose, gain_table
-from evaluate.runs import add_run_arguments, judged_runs, parse_runs
-from evaluate.writing import check_outputs, write_json
+from evaluate.errors.compare import class_gains, confident_agreement
+from evaluate.errors.diagnosis import agreement_sentence, diagnose, gain_table
+from evaluate.files.annotation_files import truth_files
+from evaluate.files.writing import check_outputs, write_json
+from evaluate.metrics.runs import add_run_arguments, judged_runs, parse_runs
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

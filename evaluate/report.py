@@ -16,17 +16,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from command.runner import run_command
-from evaluate.annotation_files import truth_files
-from evaluate.annotations import Annotations
 from evaluate.cost import cost_table
-from evaluate.cost_records import compare_cost, read_reports
-from evaluate.findings import Findings, find, roles_of
-from evaluate.page import report_page
-from evaluate.protocols import ProtocolError
-from evaluate.runs import add_run_arguments, judged_runs, parse_runs
-from evaluate.strips import choose_videos
-from evaluate.timeline import draw_timeline
-from evaluate.writing import check_outputs, write_json, write_text
+from evaluate.files.annotation_files import truth_files
+from evaluate.files.annotations import Annotations
+from evaluate.files.writing import check_outputs, write_json, write_text
+from evaluate.metrics.protocols import ProtocolError
+from evaluate.metrics.runs import add_run_arguments, judged_runs, parse_runs
+from evaluate.reporting.cost_records import compare_cost, read_reports
+from evaluate.reporting.findings import Findings, find, roles_of
+from evaluate.reporting.page import report_page
+from evaluate.reporting.timeline_png import draw_timeline
+from evaluate.reporting.timeline_rows import choose_videos
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from command.runner import run_command
-from evaluate.annotation_files import read_ambiguous, read_class_ids, read_classes, truth_files
-from evaluate.annotations import REPAIRS, Annotations, read_annotations
-from evaluate.class_ids import ClassIds
-from evaluate.formats import detections_for
-from evaluate.protocols import PROTOCOLS, ProtocolError
-from evaluate.recall import average_recall
-from evaluate.rules import RULES
-from evaluate.runs import add_class_ids
-from evaluate.scores import Score, judge
-from evaluate.significance import bootstrap, compare
-from evaluate.writing import check_outputs, write_json
+from evaluate.files.annotation_files import read_ambiguous, read_class_ids, read_classes, truth_files
+from evaluate.files.annotations import REPAIRS, Annotations, read_annotations
+from evaluate.files.class_ids import ClassIds
+from evaluate.files.formats import detections_for
+from evaluate.files.writing import check_outputs, write_json
+from evaluate.metrics.protocols import PROTOCOLS, ProtocolError
+from evaluate.metrics.recall import average_recall
+from evaluate.metrics.rules import RULES
+from evaluate.metrics.runs import add_class_ids
+from evaluate.metrics.scores import Score, judge
+from evaluate.metrics.significance import bootstrap, compare
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

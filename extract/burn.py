@@ -8,8 +8,8 @@ import av
 import cv2
 import numpy as np
 
-from features.commit import whole_file
-from flow.video import MIN_DECODED, read_frames
+from features.files.commit import whole_file
+from flow.decode.video import MIN_DECODED, read_frames
 
 TICK = Fraction(1, 90_000)  # s; fine enough for every frame rate, variable ones too
 COLOURS = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233))  # Okabe-Ito

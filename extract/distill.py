@@ -29,18 +29,18 @@ from command.runner import run_command
 from command.signals import StopSignal
 from extract.backbones import BACKBONES, build_backbone, find_backbone
 from extract.backbones.base import Backbone
-from extract.checkpoints import write_state
-from extract.clip_samples import TaughtVideo, VideoClips
-from extract.cues import MOTION_CUES, RGB
-from extract.plan import choose_device, computes_bfloat16
-from extract.settings import SettingsError
-from extract.student import Student, StudentRecipe
-from extract.student_training import Epoch, Training, train_student
-from features.commit import write_whole
-from features.options import add_verify
-from features.outputs import refuse_no_place
-from features.store import Store
-from flow.video import VideoError, list_videos, probe
+from extract.backbones.checkpoints import write_state
+from extract.cues.cue import MOTION_CUES, RGB
+from extract.pipeline.plan import choose_device, computes_bfloat16
+from extract.pipeline.settings import SettingsError
+from extract.students.clip_samples import TaughtVideo, VideoClips
+from extract.students.student import Student, StudentRecipe
+from extract.students.training import Epoch, Training, train_student
+from features.files.commit import write_whole
+from features.files.outputs import refuse_no_place
+from features.running.options import add_verify
+from features.storage.store import Store
+from flow.decode.video import VideoError, list_videos, probe
 
 
 def main(argv: Sequence[str] | None = None) -> int:

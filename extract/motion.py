@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from command.runner import run_command
-from extract.cues import CUES, MOTION_CUES
-from extract.plan import add_arguments, computed_motion, run, settings_from, stored_motion
-from extract.settings import SettingsError
-from features.dashes import parse_args
-from flow.parameters import PRESETS
+from extract.cues.cue import CUES, MOTION_CUES
+from extract.pipeline.plan import add_arguments, computed_motion, run, settings_from, stored_motion
+from extract.pipeline.settings import SettingsError
+from features.files.dashes import parse_args
+from flow.decode.video import list_videos
 from flow.solver import choose_backend, warm_up
-from flow.video import list_videos
+from flow.tvl1_common.parameters import PRESETS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

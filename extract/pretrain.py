@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from command.runner import run_command
-from extract.cues import CUES
-from extract.pretraining import Recipe, pretrain, write_weights
-from features.outputs import refuse_no_place
+from extract.cues.cue import CUES
+from extract.world.pretraining import Recipe, pretrain, write_weights
+from features.files.outputs import refuse_no_place
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,9 +18,9 @@ import sys
 from collections.abc import Sequence
 
 from command.runner import run_command
-from extract.cues import RGB
-from extract.plan import add_arguments, run, settings_from
-from features.dashes import parse_args
+from extract.cues.cue import RGB
+from extract.pipeline.plan import add_arguments, run, settings_from
+from features.files.dashes import parse_args
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 import command.loading  # noqa: F401  isort: skip  (before all that takes seconds)
 
-from features.grid import ClipGrid
-from features.store import Store, StoreError, open
+from features.storage.grid import ClipGrid
+from features.storage.store import Store, StoreError, open
 
 __all__ = ["ClipGrid", "Store", "StoreError", "open"]

@@ -25,9 +25,9 @@ import numpy as np
 
 import features
 from command.runner import run_command
-from features.options import add_verify
 from features.regression import predictability
-from features.store import Store, StoreError
+from features.running.options import add_verify
+from features.storage.store import Store, StoreError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 import features
 from command.runner import run_command
-from features.commit import whole_file
-from features.found import walk
-from features.grid import ClipGrid
-from features.grid_file import write_grid_file
-from features.options import add_verify
-from features.store import Store, StoreError
+from features.files.commit import whole_file
+from features.files.found import walk
+from features.files.grid_file import write_grid_file
+from features.running.options import add_verify
+from features.storage.grid import ClipGrid
+from features.storage.store import Store, StoreError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,13 +24,13 @@ from pathlib import Path
 
 from command.exit_codes import ExitCode
 from command.runner import run_command
-from features.annotated import read_annotated
-from features.importing import import_all
-from features.naming import Naming
-from features.provenance import refuse_target
-from features.store import build_index
-from features.survey import OPTIONS, Columns, Outcome, Request, printable
-from features.trim import USUAL, trim
+from features.files.naming import Naming
+from features.importing.annotated import read_annotated
+from features.importing.folder import import_all
+from features.importing.provenance import refuse_target
+from features.importing.survey import OPTIONS, Columns, Outcome, Request, printable
+from features.importing.trim import USUAL, trim
+from features.storage.store import build_index
 
 
 def main(argv: Sequence[str] | None = None) -> int:

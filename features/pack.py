@@ -17,9 +17,9 @@ from pathlib import Path
 
 from command.exit_codes import ExitCode
 from command.runner import run_command
-from features.index import build_index
-from features.layout import DamagedParts
-from features.shards import write_shards, write_single
+from features.files.layout import DamagedParts
+from features.storage.index import build_index
+from features.storage.shards import write_shards, write_single
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.store import Store, StoreError
+from features.storage.store import Store, StoreError
 
 Matrix = NDArray[np.float64]
 PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)  # on standardised features; chosen on a fifth of the fitting videos

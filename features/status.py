@@ -21,11 +21,11 @@ from typing import Any
 
 import features
 from command.runner import run_command
-from features.commit import temporary_files
-from features.layout import parts_folder
-from features.report import read_report
-from features.store import Store
-from features.table import Row
+from features.files.commit import temporary_files
+from features.files.layout import parts_folder
+from features.files.report_file import read_report
+from features.storage.store import Store
+from features.storage.table import Row
 
 CHUNK = re.compile(r"\.\d+$")  # flow.000000256: one of the chunks of a video
 

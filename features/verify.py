@@ -19,9 +19,9 @@ from tqdm import tqdm
 import features
 from command.exit_codes import ExitCode
 from command.runner import run_command
-from features.layout import parts_folder
-from features.store import Store, StoreError
-from features.table import read_rows
+from features.files.layout import parts_folder
+from features.storage.store import Store, StoreError
+from features.storage.table import read_rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@
 
 Chunks already in the store are skipped: to resume an interrupted run, repeat the command. Gradients are exact
 differences of 8-bit frames, kept as int16; `extract.motion --cue gradient` makes them on the fly and needs no store.
-Read them with `flow.store.open(path, cue="gradient")`.
+Read them with `flow.pipeline.store.open(path, cue="gradient")`.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from command.runner import run_command
-from features.dashes import parse_args
-from flow.plan import add_arguments, run
-from flow.settings import Settings
+from features.files.dashes import parse_args
+from flow.pipeline.plan import add_arguments, run
+from flow.pipeline.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,9 +15,9 @@ from typing import Protocol
 
 import numpy as np
 
-from flow.frames import check_frames, to_gray_levels
-from flow.parameters import FlowError, Parameters, choose_parameters
-from flow.pyramid import SMALLEST, level_sizes, taps
+from flow.tvl1_common.frames import check_frames, to_gray_levels
+from flow.tvl1_common.parameters import FlowError, Parameters, choose_parameters
+from flow.tvl1_common.pyramid import SMALLEST, level_sizes, taps
 
 BACKENDS = ("auto", "cpu", "cuda", "opencv")
 
@@ -30,10 +30,10 @@ class Solver(Protocol):
 
 
 class TVL1:
-    """TV-L1 on one CPU core. `parameters` are the fields of `flow.parameters.Parameters`."""
+    """TV-L1 on one CPU core. `parameters` are the fields of `flow.tvl1_common.parameters.Parameters`."""
 
     def __init__(self, preset: str = "compat", **parameters: float) -> None:
-        from flow import level, resize  # numba is needed from here on, not to import this page
+        from flow.tvl1_cpu import level, resize
 
         self._level, self._resize = level, resize.resize
         self.parameters: Parameters = choose_parameters(preset, parameters)
@@ -125,7 +125,7 @@ def make_solver(backend: str = "auto", preset: str = "compat", **parameters: flo
         from flow.solver_opencv import OpenCVTVL1
 
         return OpenCVTVL1(preset, **parameters)
-    from flow.solver_cuda import CudaTVL1
+    from flow.tvl1_cuda.solver import CudaTVL1
 
     return CudaTVL1(preset, None, **parameters)
 

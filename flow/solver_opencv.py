@@ -5,8 +5,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flow.frames import check_frames, to_gray_levels
-from flow.parameters import FlowError, choose_parameters
+from flow.tvl1_common.frames import check_frames, to_gray_levels
+from flow.tvl1_common.parameters import FlowError, choose_parameters
 
 
 class OpenCVTVL1:

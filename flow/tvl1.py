@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from command.runner import run_command
-from features.dashes import parse_args
-from flow.parameters import PRESETS, Parameters, choose_parameters
-from flow.plan import add_arguments, run
-from flow.settings import CODECS, Settings
+from features.files.dashes import parse_args
+from flow.pipeline.plan import add_arguments, run
+from flow.pipeline.settings import CODECS, Settings
+from flow.pipeline.store import BOUND
 from flow.solver import choose_backend, warm_up
-from flow.store import BOUND
+from flow.tvl1_common.parameters import PRESETS, Parameters, choose_parameters
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,14 +20,14 @@ import numpy as np
 
 from command.errors import OutputError
 from command.runner import run_command
-from features.commit import whole_file, write_whole
-from features.dashes import parse_args
-from features.outputs import refuse_overwriting
-from flow.difference import temporal_gradient
-from flow.geometry import Geometry
-from flow.parameters import PRESETS
+from features.files.commit import whole_file, write_whole
+from features.files.dashes import parse_args
+from features.files.outputs import refuse_overwriting
+from flow.decode.geometry import Geometry
+from flow.decode.video import VideoError, probe, read_frames
+from flow.pipeline.difference import temporal_gradient
 from flow.solver import make_solver
-from flow.video import VideoError, probe, read_frames
+from flow.tvl1_common.parameters import PRESETS
 
 PICTURES = {".png", ".jpg", ".jpeg"}
 FILMS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".avi": "avi"}  # and the name of its container

@@ -22,6 +22,33 @@ FOR_ALL = {"command"}  # imports none of the others
 PIXEL_LIBRARIES = {"cv2", "av", "decord", "skimage", "imageio", "PIL"}
 PACKAGES_WITHOUT_PIXELS = ("command", "features", "detect", "train", "evaluate")
 VIDEO_COMMAND = Path("detect/video.py")  # a video in, detections out: the one page that sees both pixels and tensors
+SUB_PACKAGES = {  # and what each may import of its own package
+    "features.files": set(),
+    "features.storage": {"features.files"},
+    "features.importing": {"features.files", "features.storage"},
+    "features.running": {"features.files", "features.storage"},
+    "flow.decode": set(),
+    "flow.tvl1_common": set(),
+    "flow.tvl1_cpu": set(),
+    "flow.tvl1_cuda": {"flow.tvl1_common"},
+    "flow.pipeline": {"flow.decode", "flow.tvl1_common", "flow.tvl1_cuda"},
+    "extract.weights": set(),
+    "extract.cues": set(),
+    "extract.backbones": {"extract.cues", "extract.weights"},
+    "extract.world": {"extract.backbones"},
+    "extract.pipeline": {"extract.backbones", "extract.cues"},
+    "extract.students": {"extract.backbones", "extract.cues", "extract.pipeline"},
+    "evaluate.files": set(),
+    "evaluate.metrics": {"evaluate.files"},
+    "evaluate.errors": {"evaluate.files", "evaluate.metrics"},
+    "evaluate.reporting": {"evaluate.files", "evaluate.metrics", "evaluate.errors"},
+    "detect.heads": set(),
+    "detect.model": {"detect.heads"},
+    "train.data": set(),
+    "train.methods": {"train.data"},
+    "train.recipes": set(),
+}
+MODULES_IN_A_FOLDER = 12
 LONGEST_PAGE = 300
 LONGEST_FUNCTION = 60
 
@@ -65,6 +92,34 @@ def test_a_package_imports_only_the_packages_upstream_of_it(package: str) -> Non
         assert others <= MAY_IMPORT[package], f"{page} imports {sorted(others - MAY_IMPORT[package])}"
 
 
+def sub_package(module: str) -> str:
+    """The listed one that a module lies in, or is; else ''."""
+    return next((name for name in SUB_PACKAGES if module == name or module.startswith(f"{name}.")), "")
+
+
+@pytest.mark.parametrize("name", SUB_PACKAGES)
+def test_a_sub_package_imports_only_those_below_it(name: str) -> None:
+    for page in pages():
+        if page.parts[:-1] == tuple(name.split(".")):
+            own = {sub_package(module) for module in imported_modules(page) if module.split(".")[0] == page.parts[0]}
+            others = own - {name, ""}
+            assert others <= SUB_PACKAGES[name], f"{page} imports {sorted(others - SUB_PACKAGES[name])}"
+
+
+def test_sub_packages_point_one_way() -> None:
+    done: set[str] = set()
+    for name, below in SUB_PACKAGES.items():  # listed from the lowest up
+        assert below <= done, f"{name} may import {sorted(below - done)}, which come after it"
+        done.add(name)
+
+
+def test_no_folder_is_a_long_list() -> None:
+    folders = {page.parent for page in pages()}
+    for folder in folders:
+        modules = [page for page in pages() if page.parent == folder and page.name != "__init__.py"]
+        assert len(modules) <= MODULES_IN_A_FOLDER, f"{folder}: {len(modules)} modules"
+
+
 @pytest.mark.parametrize("package", PACKAGES_WITHOUT_PIXELS)
 def test_pixels_stop_at_the_store(package: str) -> None:
     for page in pages():
@@ -79,7 +134,7 @@ def test_the_code_that_detects_cannot_name_optical_flow() -> None:
             continue
         of_flow = {m for m in imported_modules(page) if m.split(".")[0] == "flow"}
         if page == VIDEO_COMMAND:
-            of_flow = {m for m in of_flow if not m.startswith("flow.video") and m != "flow"}
+            of_flow = {m for m in of_flow if not m.startswith("flow.decode.video") and m not in ("flow", "flow.decode")}
         assert not of_flow, f"{page} imports {sorted(of_flow)}"
 
 

@@ -24,7 +24,7 @@ from command.signals import STOP_SIGNALS, Interrupted, StopSignal
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("command", "flow", "extract", "features", "detect", "train", "evaluate", "flowless")
-WORKER = "features.child"  # started by features.supervisor, never by a user
+WORKER = "features.running.child"  # started by features.running.supervisor, never by a user
 CAUGHT = {  # never reach a user: their catchers say the same with the name of the file
     "DecodingStopped", "Altered", "DamagedError", "ClassIdError", "PickleError", "_NamedTwice",
 }  # fmt: skip

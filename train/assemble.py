@@ -13,28 +13,28 @@ import numpy as np
 import torch
 
 import features
-from detect.detector import Detector, DetectorConfig, sample_rule
 from detect.devices import choose_device
 from detect.heads import HEADS
 from detect.heads.base import Croppable
 from detect.missing import with_features
+from detect.model.detector import Detector, DetectorConfig, sample_rule
 from detect.windows import SampleRule
-from evaluate.annotations import Annotations, read_annotations
-from features.fit import misfit
-from features.rates import note_of_many, rates_of, usual_rate
-from features.store import Store
+from evaluate.files.annotations import Annotations, read_annotations
+from features.importing.fit import misfit
+from features.storage.rates import note_of_many, rates_of, usual_rate
+from features.storage.store import Store
 from train.checkpoint import Run
 from train.config import Config, Data, TrainingError
-from train.dataset import Samples
-from train.memory import Memory
+from train.data.dataset import Samples
+from train.data.memory import Memory
+from train.data.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
+from train.data.videos import Pool, channel_statistics, check_actions, videos_of
 from train.methods import METHODS
 from train.methods.base import Method
 from train.optimiser import Average, make_optimiser
 from train.origin import Origin, annotations_id, origin_of
 from train.settings import check_types, from_dict
 from train.teacher import ROLES, LiveTeacher, cache_of, cache_teacher, check_teacher, motion_branch
-from train.unlabelled import Unlabelled, find_unlabelled, labelled_part, unlabelled_pool
-from train.videos import Pool, channel_statistics, check_actions, videos_of
 
 TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
 LOOKED_AT = 200  # videos whose features are compared with their durations; a slip shows in each

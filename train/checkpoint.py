@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from detect.sealed import DamagedError, check_seal, first_line, read_unsealed, write_sealed
+from detect.model.sealed import DamagedError, check_seal, first_line, read_unsealed, write_sealed
 from train.config import TrainingError
 from train.methods.base import Method
 from train.optimiser import Average

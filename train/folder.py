@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from detect.detector import Detector, DetectorError
+from detect.model.detector import Detector, DetectorError
 from train import checkpoint
 from train.checkpoint import Run
 from train.config import Config, TrainingError

@@ -14,7 +14,7 @@ from command.signals import Interrupted
 from train import checkpoint
 from train.checkpoint import Run
 from train.config import Config, TrainingError
-from train.dataset import Samples
+from train.data.dataset import Samples
 from train.log import Log
 from train.optimiser import learning_rate, trainable
 

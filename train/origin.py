@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluate.annotations import Annotations
-from features.store import Store, fingerprint
+from evaluate.files.annotations import Annotations
+from features.storage.store import Store, fingerprint
 from train.settings import TrainingError, from_dict
 
 SHOWN = 3  # names in a message

@@ -32,7 +32,7 @@ from command.signals import StopSignal
 from detect.devices import choose_device
 from detect.heads import HEADS
 from detect.missing import MISSING
-from features.options import add_verify
+from features.running.options import add_verify
 from train import checkpoint
 from train.assemble import Material, assemble, check_members, open_material, origin_for, without_missing
 from train.config import Config, Data, TrainingError

@@ -23,13 +23,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 import features
-from detect.detector import Detector, DetectorConfig, settings_of
 from detect.heads import HEADS
-from features.store import Part, Store, build_index, fingerprint, is_done, write_part
+from detect.model.detector import Detector, DetectorConfig, settings_of
+from features.storage.store import Part, Store, build_index, fingerprint, is_done, write_part
 from train.config import TrainingError
-from train.dataset import TeacherView
-from train.memory import Memory
-from train.videos import Answer, read_steps
+from train.data.dataset import TeacherView
+from train.data.memory import Memory
+from train.data.videos import Answer, read_steps
 
 LAYOUT = 2  # of a cached part: raised when its arrays change their meaning
 ROLES = {"motion": "teacher", "joint": "joint_teacher"}  # and the field of the configuration that names its detector

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from extract.backbones.base import Backbone, BackboneError
+from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D
 from extract.backbones.nano import Nano
-from extract.checkpoints import WeightsError
-from extract.cues import CUES
+from extract.cues.cue import CUES
 
 BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in (I3D, Nano)}
 OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class

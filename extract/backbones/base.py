@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import extract.weights
-from extract.checkpoints import WeightsError, load_strictly
-from extract.cues import CUES, Scale
-from flow.geometry import Geometry
+from extract.backbones.checkpoints import WeightsError, load_strictly
+from extract.cues.cue import CUES, Scale
+from flow.decode.geometry import Geometry
 
 RANKS = {torch.channels_last: 4, torch.channels_last_3d: 5}  # of the tensors that a memory format is for
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from extract.backbones.base import Backbone
-from flow.geometry import Geometry
+from flow.decode.geometry import Geometry
 
 # Channels of the four branches: 1x1; 1x1 -> 3x3; 1x1 -> 3x3; pool -> 1x1.
 MIXED: dict[str, tuple[int, int, int, int, int, int]] = {

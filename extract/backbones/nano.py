@@ -11,8 +11,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from extract.backbones.base import Backbone
-from extract.cues import Scale
-from flow.geometry import Geometry
+from extract.cues.cue import Scale
+from flow.decode.geometry import Geometry
 
 WIDTH = 24  # channels after the first block; doubled by each further one
 

@@ -19,7 +19,7 @@ from extract.world.photographs import WorldError, photographs
 from extract.world.scene import render
 from extract.world.untrimmed import FPS
 from extract.world.worlds import World
-from features.commit import write_whole
+from features.files.commit import write_whole
 
 
 def make(world: World, out: Path, workers: int = 1) -> tuple[int, int]:

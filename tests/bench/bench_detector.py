@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detect.branches import ConvolutionLayer
-from detect.detector import Detector, DetectorConfig
 from detect.heads.actionformer.head import Tower
 from detect.heads.actionformer.transformer import Block
 from detect.heads.base import Targets
 from detect.losses import diou_1d, sigmoid_focal
+from detect.model.branches import ConvolutionLayer
+from detect.model.detector import Detector, DetectorConfig
 
 
 def build(width: int, levels: int, feature_dim: int) -> Detector:

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from extract.backbones import BACKBONES, Backbone, build_backbone
-from extract.cues import show_rgb
-from extract.embedding import embed_video
-from extract.settings import Settings
-from features.stopwatch import Stopwatch
+from extract.cues.cue import show_rgb
+from extract.pipeline.embedding import embed_video
+from extract.pipeline.settings import Settings
+from features.running.stopwatch import Stopwatch
 
 BAR = 1.0
 

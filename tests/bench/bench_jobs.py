@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "features"))
 
-from features import jobs
-from features.jobs import Job
+from features.running import jobs
+from features.running.jobs import Job
 
 COUNT = 500  # the start of the first child is shared by all of them
 

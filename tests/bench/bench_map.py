@@ -30,9 +30,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "evaluate")]
 from one_by_one import one_by_one  # noqa: E402
 
 from evaluate import run  # noqa: E402
-from evaluate.annotations import Annotations, VideoTruth, read_annotations  # noqa: E402
-from evaluate.average_precision import mean_average_precision  # noqa: E402
-from evaluate.detections import Detections, make_detections  # noqa: E402
+from evaluate.files.annotations import Annotations, VideoTruth, read_annotations  # noqa: E402
+from evaluate.files.detections import Detections, make_detections  # noqa: E402
+from evaluate.metrics.average_precision import mean_average_precision  # noqa: E402
 
 THUMOS_TIOU = np.linspace(0.3, 0.7, 5)
 

@@ -21,12 +21,12 @@ import av
 import numpy as np
 
 import features
-from extract.settings import Settings
-from features import commit
-from features.index import build_index
-from features.layout import cache_folder
-from features.store import Part, fingerprint, write_part
-from flow.video import sha256
+from extract.pipeline.settings import Settings
+from features.files import commit
+from features.files.layout import cache_folder
+from features.storage.index import build_index
+from features.storage.store import Part, fingerprint, write_part
+from flow.decode.video import sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEOS = 3_000
@@ -77,7 +77,7 @@ def extract(folder: Path, *options: str) -> str:
 
 
 def planning(folder: Path) -> dict[str, float]:
-    from extract.plan import build_backbone, weights_sha256
+    from extract.pipeline.plan import build_backbone, weights_sha256
 
     write_videos(folder / "videos")
     settings = Settings(

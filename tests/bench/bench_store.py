@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 import features
-from features import commit
-from features.commit import whole_file
-from features.index import build_index
-from features.store import Part, fingerprint, write_part
+from features.files import commit
+from features.files.commit import whole_file
+from features.storage.index import build_index
+from features.storage.store import Part, fingerprint, write_part
 
 REPEATS = 7
 VIDEOS = 1000

@@ -24,17 +24,17 @@ import torch
 from torch import Tensor
 
 import features
-from detect.detector import Detector, DetectorConfig
 from detect.heads.base import Targets
-from features.store import Part, Store, build_index, write_part
+from detect.model.detector import Detector, DetectorConfig
+from features.storage.store import Part, Store, build_index, write_part
 from train.config import Optimiser, Sampling
-from train.dataset import Batch, Samples, TeacherView
-from train.memory import Memory
+from train.data.dataset import Batch, Samples, TeacherView
+from train.data.memory import Memory
+from train.data.videos import Pool, Video
 from train.methods.decomposed import Decomposed
 from train.optimiser import make_optimiser
 from train.recipes.actionformer import SMALL
 from train.teacher import cache_of, cache_teacher
-from train.videos import Pool, Video
 
 BAR = 1.2
 VIDEOS, STEPS, CHANNELS, BATCH = 16, 75, 1536, 8

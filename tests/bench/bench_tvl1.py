@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    from flow.jit import LANES
+    from flow.tvl1_cpu.jit import LANES
 
     for name, size in SIZES.items():
         pairs = real_pairs(args.pairs, *size)

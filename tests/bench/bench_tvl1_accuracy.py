@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from tvl1_pairs import DATA, known_pairs, real_pairs
 
-from flow.parameters import PRESETS
 from flow.solver import TVL1
 from flow.solver_opencv import OpenCVTVL1
+from flow.tvl1_common.parameters import PRESETS
 
 
 def epe(flow: np.ndarray, truth: np.ndarray) -> np.ndarray:

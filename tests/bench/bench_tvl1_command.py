@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from tvl1_pairs import videos
 
+from flow.decode.video import read_frames
 from flow.solver import TVL1, warm_up
-from flow.video import read_frames
 
 HEIGHT, WIDTH = 256, 340
 

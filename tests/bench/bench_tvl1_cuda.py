@@ -15,7 +15,7 @@ import torch
 from tvl1_pairs import real_pairs
 
 from flow.solver import TVL1
-from flow.solver_cuda import CudaTVL1
+from flow.tvl1_cuda.solver import CudaTVL1
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ import torch
 from case_runner import Said
 
 import features
-import flow.store
+import flow.pipeline.store
 from detect import video as detect_video
-from detect.detector import Detector, DetectorConfig
+from detect.model.detector import Detector, DetectorConfig
 from extract import motion, rgb
 from flow import tvl1
 
@@ -65,7 +65,7 @@ def test_17_leading_pictures_of_a_cut_are_not_promised(run_case: Run) -> None:
     assert store.attributes("clip", "rgb")["num_frames"] == 115
     assert len(store.read("clip", "rgb")) == (115 - 1 - 16) // 4 + 1
     assert store.grid("clip").t_center[0] == pytest.approx(8 * 0.04)  # the first frame shown is at 0
-    assert flow.store.open("flow.h5").num_pairs("clip") == 114
+    assert flow.pipeline.store.open("flow.h5").num_pairs("clip") == 114
     assert detect.code == 2 and "any.pt: no such file" in detect.err
     untrained("f.h5", "any.pt")
     assert detect_video.main(["clip.mkv", "--detector", "any.pt", "--out", "out", "--device", "cpu"]) == 0
@@ -100,7 +100,7 @@ def test_19_a_folder_of_frames_is_a_video_once_its_rate_is_known(
 
     small = ["--size", "64", "--crop", "64"]
     assert tvl1.main(["--videos", "frames", "--fps", "25", "--out", "flow.h5", *small]) == 0
-    assert flow.store.open("flow.h5").num_pairs("vid_a") == 17
+    assert flow.pipeline.store.open("flow.h5").num_pairs("vid_a") == 17
     assert rgb.main(["--videos", "frames/vid_a", "--fps", "25", *NANO]) == 0  # the folder itself has the same id
     assert motion.main(["--cue", "flow", "--flow", "flow.h5", "--videos", "frames", "--fps", "25", *NANO]) == 0
     store = features.open("f.h5")

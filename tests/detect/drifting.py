@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 import features
-from detect.detector import Detector, DetectorConfig
+from detect.model.detector import Detector, DetectorConfig
 from extract import rgb
 
 

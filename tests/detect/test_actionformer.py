@@ -6,9 +6,9 @@ import pytest
 import torch
 from small_heads import SMALL, empty_predictions, head
 
-from detect.detector import Detector, DetectorConfig
 from detect.heads import HEADS
 from detect.heads.actionformer.head import ActionFormer, ActionFormerConfig
+from detect.model.detector import Detector, DetectorConfig
 
 # ---- the network
 

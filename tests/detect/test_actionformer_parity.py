@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from detect.detector import Detector, DetectorConfig
+from detect.model.detector import Detector, DetectorConfig
 
 FROZEN = Path(__file__).parents[1] / "data" / "actionformer_parity.npz"
 CASES = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from detect.branches import Projection, convolve_steps
-from detect.fusion import FusionConfig, LocalAttentiveFusion
+from detect.model.branches import Projection, convolve_steps
+from detect.model.fusion import FusionConfig, LocalAttentiveFusion
 
 MASK = torch.arange(12)[None] < torch.tensor([[12], [7]])
 

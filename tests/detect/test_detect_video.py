@@ -13,19 +13,19 @@ from drifting import make_detector, make_store, write_video
 
 import features
 from detect import video as command
-from detect.detector import Detector, DetectorError
 from detect.heads.base import Candidates
 from detect.inference import detect_video
+from detect.model.detector import Detector, DetectorError
 from detect.video import Action, detect_actions, write_shown
-from evaluate.detections import read_detections
+from evaluate.files.detections import read_detections
 from extract import rgb
 from extract.backbones import build_backbone
+from extract.backbones.checkpoints import write_state
 from extract.burn import burn_labels
-from extract.checkpoints import write_state
-from extract.embedder import Embedder
-from extract.settings import SettingsError
-from features.stopwatch import Stopwatch
-from flow.video import VideoError, probe, read_frames
+from extract.pipeline.new_videos import Embedder
+from extract.pipeline.settings import SettingsError
+from features.running.stopwatch import Stopwatch
+from flow.decode.video import VideoError, probe, read_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 

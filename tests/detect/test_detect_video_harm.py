@@ -11,11 +11,11 @@ import pytest
 from drifting import make_detector, make_store, write_video
 
 from detect import video as command
-from detect.detector import Detector
+from detect.model.detector import Detector
 from detect.video import detect_actions
-from evaluate.detections import read_detections
+from evaluate.files.detections import read_detections
 from extract import rgb
-from flow.video import read_frames
+from flow.decode.video import read_frames
 
 Say = pytest.CaptureFixture[str]
 
@@ -179,8 +179,8 @@ def test_a_device_that_is_not_there_is_one_clear_line(
 
 
 def test_a_cuda_device_beyond_those_there_are_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from extract.devices import choose_device
-    from extract.settings import SettingsError
+    from extract.pipeline.devices import choose_device
+    from extract.pipeline.settings import SettingsError
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from detect.detector import SCHEMA, Detector, DetectorConfig, DetectorError
-from detect.fusion import FusionConfig
-from detect.sealed import write_sealed
+from detect.model.detector import SCHEMA, Detector, DetectorConfig, DetectorError
+from detect.model.fusion import FusionConfig
+from detect.model.sealed import write_sealed
 from detect.suppress import Suppression
 from detect.windows import SampleRule
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from detect import run
-from detect.detector import Detector, DetectorConfig, DetectorError
 from detect.heads.base import Candidates
 from detect.inference import check_store, detect, detect_video
+from detect.model.detector import Detector, DetectorConfig, DetectorError
 from detect.suppress import Suppression
 from detect.windows import resize_steps
-from evaluate.detections import read_detections
-from features.grid import ClipGrid
-from features.store import Part, build_index, write_part
-from features.store import open as open_store
+from evaluate.files.detections import read_detections
+from features.storage.grid import ClipGrid
+from features.storage.store import Part, build_index, write_part
+from features.storage.store import open as open_store
 
 CONFIG = DetectorConfig(
     classes=("jump", "spin"), feature_dims={"rgb": 6}, width=8, head_config={"levels": 3}, feature_ids={"rgb": "a1b2"}

@@ -11,10 +11,10 @@ import torch
 from test_inference import annotate, command, detector, features, make_store
 
 from detect import run
-from detect.detector import Detector, DetectorError
-from evaluate.detections import read_detections
-from features.store import open as open_store
-from features.store import part_path
+from detect.model.detector import Detector, DetectorError
+from evaluate.files.detections import read_detections
+from features.storage.store import open as open_store
+from features.storage.store import part_path
 
 
 @pytest.fixture
@@ -186,8 +186,8 @@ def test_settings_that_no_detector_has_are_refused_in_one_line(tmp_path: Path, c
     """As a stranger's file may hold them, digest and all."""
     import json
 
-    from detect.detector import SCHEMA
-    from detect.sealed import write_sealed
+    from detect.model.detector import SCHEMA
+    from detect.model.sealed import write_sealed
 
     model = detector()
     config = json.dumps(json.loads(model.config.to_json()) | changes)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detect.naming import named
 from detect.windows import Found, SampleRule, Window, in_batches, join
-from features.grid import ClipGrid
+from features.storage.grid import ClipGrid
 
 
 def found(*rows: tuple[float, float, float, int]) -> Found:

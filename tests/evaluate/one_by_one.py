@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evaluate.annotations import Annotations
-from evaluate.detections import Detections
+from evaluate.files.annotations import Annotations
+from evaluate.files.detections import Detections
 
 Falling = Callable[[np.ndarray], np.ndarray]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluate.annotation_files import read_ambiguous, read_classes
-from evaluate.annotations import AnnotationError, read_annotations
+from evaluate.files.annotation_files import read_ambiguous, read_classes
+from evaluate.files.annotations import AnnotationError, read_annotations
 
 
 def file_with(folder: Path, *segments, duration=10.0, label="Dive", **more) -> Path:

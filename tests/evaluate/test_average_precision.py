@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from one_by_one import area, one_by_one
 
-from evaluate.annotations import AnnotationError, Annotations, VideoTruth
-from evaluate.average_precision import average_precision, class_average_precision, mean_average_precision
-from evaluate.detections import make_detections
-from evaluate.matching import match
-from evaluate.rules import RULES
+from evaluate.files.annotations import AnnotationError, Annotations, VideoTruth
+from evaluate.files.detections import make_detections
+from evaluate.metrics.average_precision import average_precision, class_average_precision, mean_average_precision
+from evaluate.metrics.matching import match
+from evaluate.metrics.rules import RULES
 
 TIOU = np.linspace(0.3, 0.7, 5)
 
@@ -206,6 +206,6 @@ def test_many_detections_are_matched_in_pieces_of_bounded_size(monkeypatch):
     truth = [("v", "a", s, s + 5) for s in generator.uniform(0, 90, 20)]
     found = [("v", "a", s, s + 5, p) for s, p in generator.uniform(0, 90, (200, 2))]
     whole = mean_average_precision(truth_of(truth), make_detections(found), TIOU)
-    monkeypatch.setattr("evaluate.matching.PAIRS_AT_ONCE", 64)
+    monkeypatch.setattr("evaluate.metrics.matching.PAIRS_AT_ONCE", 64)
     pieces = mean_average_precision(truth_of(truth), make_detections(found), TIOU)
     assert np.array_equal(whole.mAP, pieces.mAP)

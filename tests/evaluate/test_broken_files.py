@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evaluate.annotation_files import AnnotationError, read_ambiguous, read_class_ids, read_classes
-from evaluate.annotations import read_annotations
-from evaluate.cost_records import CostError, compare_cost, read_reports
-from evaluate.detections import DetectionError, read_detections
-from evaluate.formats import read_any_detections
+from evaluate.files.annotation_files import AnnotationError, read_ambiguous, read_class_ids, read_classes
+from evaluate.files.annotations import read_annotations
+from evaluate.files.detections import DetectionError, read_detections
+from evaluate.files.formats import read_any_detections
+from evaluate.reporting.cost_records import CostError, compare_cost, read_reports
 from evaluate.run import main
 
 # Each example overwrites its file in the one folder of the test.

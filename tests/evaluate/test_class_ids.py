@@ -5,8 +5,8 @@ import pickle
 
 import pytest
 
-from evaluate.class_ids import THUMOS_IDS, ClassIdError, ClassIds, ids_of, names_of_ids
-from evaluate.published import THUMOS14_CLASSES
+from evaluate.files.class_ids import THUMOS_IDS, ClassIdError, ClassIds, ids_of, names_of_ids
+from evaluate.files.published import THUMOS14_CLASSES
 from evaluate.run import main
 
 LABEL_IDS = ClassIds({"a": 0, "c": 2, "b": 3})

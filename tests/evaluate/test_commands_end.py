@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluate.writing import OutputError, check_outputs, write_whole
+from evaluate.files.writing import OutputError, check_outputs, write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evaluate import cost as command
-from evaluate.cost_records import CostError, compare_cost, read_reports
+from evaluate.reporting.cost_records import CostError, compare_cost, read_reports
 
 MACHINE = {"processor": "Abacus 3000", "cores": 4, "device": "cpu", "threads": 1}
 SECONDS = {  # of video a, which lasts 60 s; video b lasts 120 s and costs twice as much, so that rates are the same

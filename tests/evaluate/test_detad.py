@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluate import error_types
-from evaluate.annotations import Annotations, VideoTruth, read_annotations
-from evaluate.characteristics import THUMOS14, buckets_for, by_characteristic
-from evaluate.detections import Detections, read_detections
-from evaluate.error_types import error_profile
-from evaluate.matching import Matches, match, truth_table
-from evaluate.normalised import normalised_ap
-from evaluate.segments import overlap_matrix
+from evaluate.errors import error_types
+from evaluate.errors.characteristics import THUMOS14, buckets_for, by_characteristic
+from evaluate.errors.error_types import error_profile
+from evaluate.files.annotations import Annotations, VideoTruth, read_annotations
+from evaluate.files.detections import Detections, read_detections
+from evaluate.metrics.matching import Matches, match, truth_table
+from evaluate.metrics.normalised import normalised_ap
+from evaluate.metrics.segments import overlap_matrix
 
 HALF = np.array([0.5])
 DETAD_KINDS = {

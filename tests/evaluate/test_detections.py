@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluate.detections import DetectionError, make_detections, read_detections, write_detections
+from evaluate.files.detections import DetectionError, make_detections, read_detections, write_detections
 
 
 def file_with(folder: Path, *entries) -> Path:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from evaluate import diagnose as command
-from evaluate.annotations import Annotations, VideoTruth
-from evaluate.average_precision import mean_average_precision
-from evaluate.characteristics import THUMOS14, Buckets, by_characteristic, quantile_buckets
-from evaluate.compare import agreement, best_score, class_gains
-from evaluate.detections import Detections, make_detections
-from evaluate.error_types import KINDS, best_of_each_class, error_kinds, error_profile
-from evaluate.matching import match
-from evaluate.normalised import normalised_average_precision, without_late_hits
+from evaluate.errors.characteristics import THUMOS14, Buckets, by_characteristic, quantile_buckets
+from evaluate.errors.compare import agreement, best_score, class_gains
+from evaluate.errors.error_types import KINDS, best_of_each_class, error_kinds, error_profile
+from evaluate.files.annotations import Annotations, VideoTruth
+from evaluate.files.detections import Detections, make_detections
+from evaluate.metrics.average_precision import mean_average_precision
+from evaluate.metrics.matching import match
+from evaluate.metrics.normalised import normalised_average_precision, without_late_hits
 
 HALF = np.array([0.5])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluate.detections import write_detections
+from evaluate.files.detections import write_detections
 from evaluate.run import main
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from evaluate import diagnose, report, run
-from evaluate.detections import DetectionError
-from evaluate.formats import read_any_detections
+from evaluate.files.detections import DetectionError
+from evaluate.files.formats import read_any_detections
 
 CLASSES = ("Run", "Dive", "Jump")
 ROWS = [("v1", 2, 0.5, 1.5, 0.9), ("v1", 0, 3.0, 4.25, 0.8), ("v2", 1, 0.0, 2.0, 0.7)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from evaluate.names import VIDEO_KEYS, same_name, twins
+from evaluate.files.names import VIDEO_KEYS, same_name, twins
 from evaluate.run import main
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from one_by_one import as_numpy_sorted_before_1_25, one_by_one
 
-from evaluate.annotation_files import read_ambiguous
-from evaluate.annotations import Annotations, read_annotations
-from evaluate.average_precision import mean_average_precision
-from evaluate.detections import Detections, read_detections
-from evaluate.formats import read_any_detections
-from evaluate.rules import RULES
+from evaluate.files.annotation_files import read_ambiguous
+from evaluate.files.annotations import Annotations, read_annotations
+from evaluate.files.detections import Detections, read_detections
+from evaluate.files.formats import read_any_detections
+from evaluate.metrics.average_precision import mean_average_precision
+from evaluate.metrics.rules import RULES
 
 WITHOUT_TIES = ["c02_jitter", "c03_class_confusion", "c05_misses", "c09_absent_videos", "c12_perfect", "c13_ambiguous",
                 "c15_iou_on_threshold", "r5_mmaction2_anet"]  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluate.plain_pickle import PickleError, read_plain
+from evaluate.files.plain_pickle import PickleError, read_plain
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -91,7 +91,8 @@ def test_a_file_that_crashes_the_interpreter_through_numpy_is_refused(tmp_path):
     columns = (b"X" + struct.pack("<I", len(name)) + name.encode() + POINTERS for name in actionformers())
     path.write_bytes(b"\x80\x04}(" + b"".join(columns) + b"u.")
     code = (
-        "import sys; from evaluate.formats import read_any_detections; from evaluate.detections import DetectionError\n"
+        "import sys; from evaluate.files.formats import read_any_detections\n"
+        "from evaluate.files.detections import DetectionError\n"
         "try: read_any_detections(sys.argv[1], ('a',))\n"
         "except DetectionError as error: print('refused:', error)"
     )

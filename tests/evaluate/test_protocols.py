@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from evaluate.annotations import read_annotations
-from evaluate.protocols import PROTOCOLS, ProtocolError, parse_tiou, protocol_for
+from evaluate.files.annotations import read_annotations
+from evaluate.metrics.protocols import PROTOCOLS, ProtocolError, parse_tiou, protocol_for
 
 
 def test_thresholds_are_those_of_linspace_and_not_the_decimal_numbers():

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluate.annotations import AnnotationError, Annotations, VideoTruth, read_annotations
-from evaluate.detections import make_detections, read_detections
-from evaluate.recall import activitynet_recall, average_recall
-from evaluate.segments import overlap_matrix
+from evaluate.files.annotations import AnnotationError, Annotations, VideoTruth, read_annotations
+from evaluate.files.detections import make_detections, read_detections
+from evaluate.metrics.recall import activitynet_recall, average_recall
+from evaluate.metrics.segments import overlap_matrix
 
 
 def truth_of(videos: dict[str, list[tuple[float, float]]]) -> Annotations:

@@ -14,14 +14,14 @@ import pytest
 from matplotlib import image
 
 from evaluate import report as command
-from evaluate.annotations import read_annotations
-from evaluate.curves import RECALL, class_curves
-from evaluate.detections import make_detections
-from evaluate.findings import find, roles_of
-from evaluate.runs import Run
-from evaluate.scores import judge
-from evaluate.strip_chart import tick_step
-from evaluate.svg import spread, tag, text_width
+from evaluate.files.annotations import read_annotations
+from evaluate.files.detections import make_detections
+from evaluate.metrics.curves import RECALL, class_curves
+from evaluate.metrics.runs import Run
+from evaluate.metrics.scores import judge
+from evaluate.reporting.findings import find, roles_of
+from evaluate.reporting.svg import spread, tag, text_width
+from evaluate.reporting.timeline_svg import tick_step
 
 CLASSES = ("jump", "run", "throw & catch")
 

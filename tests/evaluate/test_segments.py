@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluate.segments import coverage, hull_overlaps, intersections, lengths, overlap_matrix, overlaps
+from evaluate.metrics.segments import coverage, hull_overlaps, intersections, lengths, overlap_matrix, overlaps
 
 
 def test_half_of_a_segment_overlaps_it_by_one_half():

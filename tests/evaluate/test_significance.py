@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from evaluate.annotations import Annotations, VideoTruth, read_annotations
-from evaluate.average_precision import mean_average_precision
-from evaluate.detections import make_detections, read_detections
-from evaluate.rules import RULES
-from evaluate.scores import judge
-from evaluate.significance import bootstrap, compare, draw_videos, mean_of_classes, resampled
+from evaluate.files.annotations import Annotations, VideoTruth, read_annotations
+from evaluate.files.detections import make_detections, read_detections
+from evaluate.metrics.average_precision import mean_average_precision
+from evaluate.metrics.rules import RULES
+from evaluate.metrics.scores import judge
+from evaluate.metrics.significance import bootstrap, compare, draw_videos, mean_of_classes, resampled
 
 TIOU = np.array([0.3, 0.5, 0.7])
 

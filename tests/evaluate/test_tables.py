@@ -2,8 +2,8 @@
 
 import pytest
 
-from evaluate.detections import DetectionError
-from evaluate.formats import read_any_detections
+from evaluate.files.detections import DetectionError
+from evaluate.files.formats import read_any_detections
 
 ROWS = [("v1", "Long Jump", 0.5, 1.5, 0.9), ("v2", "Dive", 3.0, 4.25, 0.8)]
 COMMA = "video-id,t-start,t-end,label,score\nv1,0.5,1.5,Long Jump,0.9\nv2,3.0,4.25,Dive,0.8\n"

@@ -8,12 +8,21 @@ import pytest
 from matplotlib import font_manager, get_data_path, image, rc_context
 from matplotlib.figure import Figure
 
-from evaluate.annotations import AnnotationError, Annotations, VideoTruth
-from evaluate.detections import Detections, make_detections
-from evaluate.fonts import PLAIN, families_for
-from evaluate.scores import Score, judge
-from evaluate.strips import OTHER, PALETTE, choose_videos, colours_of, ink_on, legend_of, make_row, strips_of
-from evaluate.timeline import caption, draw_timeline
+from evaluate.files.annotations import AnnotationError, Annotations, VideoTruth
+from evaluate.files.detections import Detections, make_detections
+from evaluate.metrics.scores import Score, judge
+from evaluate.reporting.fonts import PLAIN, families_for
+from evaluate.reporting.timeline_png import caption, draw_timeline
+from evaluate.reporting.timeline_rows import (
+    OTHER,
+    PALETTE,
+    choose_videos,
+    colours_of,
+    ink_on,
+    legend_of,
+    make_row,
+    strips_of,
+)
 
 
 def world(**videos: list[tuple[str, float, float]]) -> Annotations:
@@ -154,8 +163,8 @@ def test_the_same_strips_make_the_same_bytes(judged: Score, tmp_path: Path):
 
 
 def test_a_long_crowded_real_video_is_drawn(shared_data: Path, tmp_path: Path):
-    from evaluate.annotations import read_annotations
-    from evaluate.detections import read_detections
+    from evaluate.files.annotations import read_annotations
+    from evaluate.files.detections import read_detections
 
     truth = read_annotations(shared_data / "thumos14.json", repair="keep")
     run = judge(truth, read_detections(shared_data / "eval_cases/r1_scnn_c3d/predictions.json"), subset="Test")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from extract.backbones.base import Backbone
-from extract.cues import CUES, Scale
-from flow.geometry import Geometry
+from extract.cues.cue import CUES, Scale
+from flow.decode.geometry import Geometry
 
 
 class FrameNet(Backbone):

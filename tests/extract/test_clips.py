@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from extract import motion_views
-from extract.clips import batches, cut
-from extract.cues import show_rgb
-from extract.motion_views import BatchedFlowView, FlowView, GradientView
-from extract.settings import Settings
-from features.grid import num_clips
-from features.stopwatch import Stopwatch
-from flow.geometry import Geometry
+from extract.cues.clips import batches, cut
+from extract.cues.cue import motion_views, show_rgb
+from extract.cues.motion_views import BatchedFlowView, FlowView, GradientView
+from extract.pipeline.settings import Settings
+from features.running.stopwatch import Stopwatch
+from features.storage.grid import num_clips
+from flow.decode.geometry import Geometry
+from flow.decode.video import Frame
 from flow.solver import make_solver
-from flow.video import Frame
 
 
 def film(num_frames: int, fps: float = 25.0) -> Iterator[Frame]:

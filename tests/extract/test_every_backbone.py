@@ -15,20 +15,21 @@ import pytest
 import torch
 
 import features
-from extract import distill, embedding, rgb
+from extract import distill, rgb
 from extract.backbones import BACKBONES, build_backbone, find_backbone
 from extract.backbones.base import Backbone
-from extract.checkpoints import read_state, write_state
-from extract.cues import CUES, SourceOptions
-from extract.embedder import Embedder
-from extract.embedding import Network, embed_streams, embed_video
-from extract.plan import computed_motion
-from extract.settings import Settings, SettingsError
-from features.grid import num_clips
-from features.stopwatch import Stopwatch
-from features.store import Part, build_index, write_part
-from flow.difference import temporal_gradient
-from flow.video import Frame, VideoError, probe, read_frames
+from extract.backbones.checkpoints import read_state, write_state
+from extract.cues.cue import CUES, SourceOptions
+from extract.pipeline import embedding
+from extract.pipeline.embedding import Network, embed_streams, embed_video
+from extract.pipeline.new_videos import Embedder
+from extract.pipeline.plan import computed_motion
+from extract.pipeline.settings import Settings, SettingsError
+from features.running.stopwatch import Stopwatch
+from features.storage.grid import num_clips
+from features.storage.store import Part, build_index, write_part
+from flow.decode.video import Frame, VideoError, probe, read_frames
+from flow.pipeline.difference import temporal_gradient
 
 ROOT = Path(__file__).resolve().parents[2]
 

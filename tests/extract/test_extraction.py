@@ -15,18 +15,19 @@ import pytest
 import torch
 
 import features
-from extract import motion, motion_views, plan, rgb
+from extract import motion, rgb
 from extract.backbones import build_backbone
-from extract.cues import show_rgb
-from extract.embedding import embed_video
-from extract.plan import computed_motion, stored_motion
-from extract.settings import Settings
-from extract.tasks import attributes, extract_video
-from features.stopwatch import Stopwatch
+from extract.cues.cue import motion_views, show_rgb
+from extract.pipeline import plan
+from extract.pipeline.embedding import embed_video
+from extract.pipeline.plan import computed_motion, stored_motion
+from extract.pipeline.settings import Settings
+from extract.pipeline.tasks import attributes, extract_video
+from features.running.stopwatch import Stopwatch
 from flow import tvl1
-from flow.planning import plan_video
+from flow.decode.video import VideoError, probe, read_frames
+from flow.pipeline.planning import plan_video
 from flow.solver import make_solver
-from flow.video import VideoError, probe, read_frames
 
 SMALL = ["--size", "64", "--crop", "64"]  # the geometry of the small backbone
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +65,7 @@ def extract_one(path: Path, store: Path, settings: Settings) -> dict[str, object
     """One video in this process, as the child would do it."""
     payload = {"video": path.stem, **plan_video(path, probe).payload, "store": str(store)}
     record = extract_video({**payload, "settings": settings.to_json()}, lambda frames: None)
-    features.store.build_index(store)
+    features.storage.store.build_index(store)
     return record
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D, MIXED, Mixed, Unit, pad_same
-from extract.checkpoints import WeightsError
 
 # Made by running piergiaj's pytorch_i3d.py (the code that rgb_imagenet.pt was published with) on `weights_by_rule` and
 # `clip_by_rule`: the first eight of the 1024 features and the norm of all.

@@ -8,7 +8,7 @@ import torch
 
 import extract.weights
 from extract.backbones.nano import Nano
-from extract.cues import CUES as ALL_CUES
+from extract.cues.cue import CUES as ALL_CUES
 
 CUES = ("rgb", "flow", "gradient")
 WEIGHTS = Path(extract.weights.__file__).parent

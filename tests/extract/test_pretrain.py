@@ -8,9 +8,9 @@ import torch
 
 from extract import pretrain as command
 from extract.backbones.nano import Nano
-from extract.pretraining import Clips, Recipe, accuracy, batches, make_clips, pretrain, write_weights
 from extract.world.film import through_codec
 from extract.world.photographs import WorldError
+from extract.world.pretraining import Clips, Recipe, accuracy, batches, make_clips, pretrain, write_weights
 from extract.world.scene import render
 from extract.world.trimmed import CLIP_CLASSES, stage_clip
 from extract.world.untrimmed import FPS

@@ -15,13 +15,13 @@ import features
 from command.signals import Interrupted
 from extract import distill, rgb
 from extract.backbones import build_backbone
+from extract.backbones.checkpoints import WeightsError, read_state
 from extract.backbones.nano import Nano
-from extract.checkpoints import WeightsError, read_state
-from extract.clip_samples import ClipArrays, TaughtVideo, VideoClips
-from extract.student import Student, StudentRecipe, draw_colours, explained, one_cycle
-from extract.student_training import Training, train_student
-from features.store import Part, build_index, write_part
-from flow.geometry import Geometry
+from extract.students.clip_samples import ClipArrays, TaughtVideo, VideoClips
+from extract.students.student import Student, StudentRecipe, draw_colours, explained, one_cycle
+from extract.students.training import Training, train_student
+from features.storage.store import Part, build_index, write_part
+from flow.decode.geometry import Geometry
 
 ROOT = Path(__file__).resolve().parents[2]
 GEOMETRY = Geometry(16, 16)
@@ -50,7 +50,7 @@ def write_numbered(path: Path, num_frames: int) -> Path:
 
 
 @pytest.fixture
-def numbered(tmp_path: Path) -> tuple[list[TaughtVideo], features.store.Store]:
+def numbered(tmp_path: Path) -> tuple[list[TaughtVideo], features.storage.store.Store]:
     """Three videos of 100, 120 and 140 clips' worth of frames; target of clip i is (video, i)."""
     store, videos = tmp_path / "f.h5", []
     for number, clips in enumerate((10, 12, 14)):
@@ -64,14 +64,14 @@ def numbered(tmp_path: Path) -> tuple[list[TaughtVideo], features.store.Store]:
     return videos, features.open(store)
 
 
-def clips_of(numbered: tuple[list[TaughtVideo], features.store.Store], room_bytes: float) -> VideoClips:
+def clips_of(numbered: tuple[list[TaughtVideo], features.storage.store.Store], room_bytes: float) -> VideoClips:
     videos, store = numbered
     return VideoClips(videos, store, "flow", GEOMETRY, window=16, stride=4, seed=3, room_bytes=room_bytes)
 
 
 @pytest.mark.parametrize("room_bytes", [1e9, 1], ids=["all in memory", "one chunk at a time"])
 def test_every_clip_comes_once_an_epoch_with_its_own_frames_and_target(
-    numbered: tuple[list[TaughtVideo], features.store.Store], room_bytes: float
+    numbered: tuple[list[TaughtVideo], features.storage.store.Store], room_bytes: float
 ) -> None:
     source = clips_of(numbered, room_bytes)
     assert source.fits == (room_bytes > 1) and source.num_clips == 36
@@ -85,7 +85,7 @@ def test_every_clip_comes_once_an_epoch_with_its_own_frames_and_target(
 
 
 def test_the_order_of_clips_depends_on_seed_and_epoch_alone(
-    numbered: tuple[list[TaughtVideo], features.store.Store],
+    numbered: tuple[list[TaughtVideo], features.storage.store.Store],
 ) -> None:
     def order(source: VideoClips, epoch: int) -> list[list[float]]:
         return [row.tolist() for _, targets in source.epoch(epoch, 6) for row in targets]

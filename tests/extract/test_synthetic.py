@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluate.annotations import read_annotations
+from evaluate.files.annotations import read_annotations
 from extract.synthetic import main
 from extract.world import film, folder
 from extract.world.scene import render
 from extract.world.untrimmed import CLASSES, FPS
 from extract.world.worlds import PRESETS, VERSION
-from flow.video import probe, read_frames
+from flow.decode.video import probe, read_frames
 
 
 @pytest.fixture(scope="module")

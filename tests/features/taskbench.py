@@ -1,4 +1,4 @@
-"""Tasks that do what real ones do at their worst; run in child processes by the tests of features.jobs."""
+"""Tasks that do what real ones do at their worst; run in child processes by the tests of features.running.jobs."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from features.store import Part, fingerprint, write_part
+from features.storage.store import Part, fingerprint, write_part
 
 Beat = Callable[[int], None]
 

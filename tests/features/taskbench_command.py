@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from features import jobs
-from features.jobs import Job
-from features.store import fingerprint, is_done
+from features.running import jobs
+from features.running.jobs import Job
+from features.storage.store import fingerprint, is_done
 
 
 def main() -> int:

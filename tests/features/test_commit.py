@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from features import commit
-from features.commit import sweep_abandoned, temporary_name, whole_file, write_whole
+from features.files import commit
+from features.files.commit import sweep_abandoned, temporary_name, whole_file, write_whole
 
 
 def leave(folder: Path, name: str) -> Path:

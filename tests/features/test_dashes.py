@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features.dashes import parse_args
+from features.files.dashes import parse_args
 
 Said = pytest.CaptureFixture[str]
 

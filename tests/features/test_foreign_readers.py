@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import features
 from features import StoreError
-from features.annotated import Known, read_annotated
-from features.array_file import native, read_array, shape_of
-from features.grid_file import GRID_FILE, GridFile, read_grid_file
+from features.files.array_file import native, read_array, shape_of
+from features.files.grid_file import GRID_FILE, GridFile, read_grid_file
+from features.importing.annotated import Known, read_annotated
 
 ARRAY = np.arange(12, dtype=np.float32).reshape(4, 3)
 fuzz = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.known import FileState, Known
-from features.store import Part, build_index, write_part
+from features.files.known import FileState, Known
+from features.storage.store import Part, build_index, write_part
 
 ROOT = Path(__file__).resolve().parents[2]
 # A limit on the size of files is the disk's way of being full, for one process.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features import ClipGrid
-from features.grid import num_clips
+from features.storage.grid import num_clips
 
 
 def test_the_centre_of_a_clip_is_the_middle_of_its_window() -> None:

@@ -11,12 +11,12 @@ import pytest
 
 import features
 from features import StoreError, diff, export, importer
-from features.fit import Span, misfit, remark
-from features.found import find
-from features.grid_file import write_grid_file
-from features.naming import Naming, suggestion
-from features.placing import read_rate, read_times, timed_clips
-from features.store import Part, build_index, write_part
+from features.files.found import find
+from features.files.grid_file import write_grid_file
+from features.files.naming import Naming, suggestion
+from features.importing.fit import Span, misfit, remark
+from features.importing.placing import read_rate, read_times, timed_clips
+from features.storage.store import Part, build_index, write_part
 
 
 @pytest.fixture

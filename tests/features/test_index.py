@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import features
-from features import commit, index, pack
-from features.index import build_index, read_contents, stored_fingerprints
-from features.layout import cache_folder, part_path
-from features.store import Part, StoreError, write_part
+from features import pack
+from features.files import commit
+from features.files.layout import cache_folder, part_path
+from features.storage import index
+from features.storage.index import build_index, read_contents, stored_fingerprints
+from features.storage.store import Part, StoreError, write_part
 
 
 def add(store: Path, video: str, made: str = "first") -> None:

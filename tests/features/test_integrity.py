@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import features
-from features import hdf5, layout, parts, table
-from features.layout import part_path
-from features.store import Part, StoreError, build_index, fingerprint, write_part
-from flow import store as flow_store
+from features.files import layout
+from features.files.layout import part_path
+from features.storage import hdf5, parts, table
+from features.storage.store import Part, StoreError, build_index, fingerprint, write_part
+from flow.pipeline import store as flow_store
 
 Read = tuple[dict[str, object], dict[str, bytes]]
 FLIPS = 250

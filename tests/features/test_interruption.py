@@ -13,7 +13,7 @@ import psutil
 import pytest
 from processes import living
 
-from features.report import read_report
+from features.files.report_file import read_report
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -51,7 +51,7 @@ def wait_for_child(process: subprocess.Popen[str]) -> psutil.Process:
     while True:
         for one in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.Error):
-                if "features.child" in one.cmdline():
+                if "features.running.child" in one.cmdline():
                     return one
         assert time.monotonic() < deadline, "no child was started"
         time.sleep(0.05)

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import living
 
-from features import StoreError, jobs, pack, supervisor
-from features.jobs import Job, Report
-from features.report import read_report
+from features import StoreError, pack
+from features.files.report_file import read_report
+from features.running import jobs, supervisor
+from features.running.jobs import Job, Report
 
 Run = Callable[..., Report]
 

@@ -8,7 +8,7 @@ import pytest
 
 import features
 from features import StoreError
-from features.grid_file import write_grid_file
+from features.files.grid_file import write_grid_file
 
 
 def test_two_thousand_columns_are_rgb_then_flow(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What is said of steps per second that differ, and what passes for equal."""
 
-from features.rates import alike, note_of_a_video, note_of_many, usual_rate
+from features.storage.rates import alike, note_of_a_video, note_of_many, usual_rate
 
 
 def test_rates_within_a_tenth_pass_and_unknown_ones_do() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from features.stopwatch import Stopwatch
+from features.running.stopwatch import Stopwatch
 
 
 def burn(seconds: float) -> None:

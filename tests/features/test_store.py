@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import features
-from features.layout import encode
-from features.store import Part, StoreError, build_index, fingerprint, is_done, part_path, write_part
+from features.files.layout import encode
+from features.storage.store import Part, StoreError, build_index, fingerprint, is_done, part_path, write_part
 
 T, D = 6, 8
 
@@ -196,7 +196,7 @@ def test_nan_written_by_another_program_is_refused_however_well_it_is_hashed(
 ) -> None:
     part = make_part("v1", "rgb")
     part.arrays["features"][3, 5] = np.nan
-    monkeypatch.setattr("features.parts._checked", lambda part, store: dict(part.arrays))
+    monkeypatch.setattr("features.storage.parts._checked", lambda part, store: dict(part.arrays))
     write_part(store, part)
     opened = features.open(build_index(store))
     np.testing.assert_array_equal(opened.read("v1", "rgb", 0, 3), part.arrays["features"][:3])

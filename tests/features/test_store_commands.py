@@ -9,8 +9,8 @@ import pytest
 
 import features
 from features import diff, export, importer, pack, status, verify
-from features.layout import part_path
-from features.store import Part, build_index, fingerprint, is_done, write_part
+from features.files.layout import part_path
+from features.storage.store import Part, build_index, fingerprint, is_done, write_part
 
 VIDEOS = [f"v{number}" for number in range(5)]
 

@@ -10,19 +10,19 @@ import pytest
 import torch
 from pictures import write_video
 
-import flow.bundle
-import flow.store
-from features.index import build_index
-from features.jobs import Job
+import flow.pipeline.bundle
+import flow.pipeline.store
+from features.running.jobs import Job
+from features.storage.index import build_index
 from flow import tvl1
-from flow.bundle import ahead, as_stored, compute_bundle
-from flow.plan import bundled
-from flow.planning import plan_video
-from flow.settings import Settings
+from flow.decode.video import probe
+from flow.pipeline.bundle import ahead, as_stored, compute_bundle
+from flow.pipeline.plan import bundled
+from flow.pipeline.planning import plan_video
+from flow.pipeline.settings import Settings
+from flow.pipeline.store import quantise
+from flow.pipeline.tasks import compute_chunk
 from flow.solver import TVL1
-from flow.store import quantise
-from flow.tasks import compute_chunk
-from flow.video import probe
 
 
 class OnCPU:
@@ -40,8 +40,8 @@ class OnCPU:
 @pytest.fixture
 def solver(monkeypatch: pytest.MonkeyPatch) -> OnCPU:
     stand_in = OnCPU()
-    monkeypatch.setattr(flow.bundle, "_solver", lambda settings: stand_in)
-    monkeypatch.setattr(flow.bundle, "BATCH", 8)
+    monkeypatch.setattr(flow.pipeline.bundle, "_solver", lambda settings: stand_in)
+    monkeypatch.setattr(flow.pipeline.bundle, "BATCH", 8)
     return stand_in
 
 
@@ -85,7 +85,7 @@ def test_batches_reach_across_videos_and_every_chunk_is_the_one_that_the_cpus_co
     paths = [str(path) for video, path in videos.items() if video != "one_frame"]  # which the command refuses
     assert tvl1.main(["--videos", *paths, "--out", str(reference), "--size", "24", "--crop", "16"]) == 0
     for video in ("a", "b", "c"):
-        made, expected = (flow.store.open(path).read(video) for path in (store, reference))
+        made, expected = (flow.pipeline.store.open(path).read(video) for path in (store, reference))
         assert np.array_equal(made, expected)
         assert expected.std() > 0
 

@@ -9,9 +9,9 @@ from test_video import numbers, write_noise, write_video
 
 import features
 import flow.gradient
-import flow.store
+import flow.pipeline.store
 from extract import motion, rgb
-from flow.video import VideoError, probe, read_frames
+from flow.decode.video import VideoError, probe, read_frames
 
 OPEN_GROUPS = {  # every 12 frames a keyframe, and pictures before it in time that refer beyond it
     "libx265": {"x265-params": "keyint=12:min-keyint=12:open-gop=1:bframes=3:pools=none:log-level=none"},
@@ -90,8 +90,8 @@ def test_a_damaged_video_names_the_option_that_takes_what_comes_before(
     command = ["--videos", str(path), "--out", str(store), "--size", "64", "--crop", "64"]
     assert flow.gradient.main(command) == 3
     assert flow.gradient.main([*command, "--min-decoded", option]) == 0
-    assert flow.store.open(store, cue="gradient").num_pairs("v") == whole - 1
-    assert flow.store.open(store, cue="gradient").read("v").shape[0] == whole - 1
+    assert flow.pipeline.store.open(store, cue="gradient").num_pairs("v") == whole - 1
+    assert flow.pipeline.store.open(store, cue="gradient").read("v").shape[0] == whole - 1
 
     extract = ["--videos", str(path), "--features", str(tmp_path / "f.h5"), "--backbone", "nano", "--device", "cpu"]
     assert rgb.main(extract) == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_video import write_video
 
-from flow.video import VideoError, probe, read_frames
+from flow.decode.video import VideoError, probe, read_frames
 
 KINDS = [("v.mp4", "libx264"), ("v.mkv", "libx264"), ("v.avi", "mpeg4"), ("v.ts", "mpeg2video"), ("v.mov", "mpeg4")]
 

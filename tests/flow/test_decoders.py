@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from test_video import write_video
 
-from extract.settings import Settings
-from flow.settings import Settings as FlowSettings
-from flow.video import probe, read_frames
+from extract.pipeline.settings import Settings
+from flow.decode.video import probe, read_frames
+from flow.pipeline.settings import Settings as FlowSettings
 
 pytest.importorskip("cv2")
 OTHERS = ["opencv", "decord"]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import flow.store
-from features.store import StoreError, build_index
-from flow.store import CHUNK, chunk_starts, chunk_stream, dequantise, quantise, write_chunk
+import flow.pipeline.store
+from features.storage.store import StoreError, build_index
+from flow.pipeline.store import CHUNK, chunk_starts, chunk_stream, dequantise, quantise, write_chunk
 
 
 def made(codec: str = "u8", last_start: int = 0, **more: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_what_was_written_in_chunks_is_read_as_one_video(tmp_path: Path) -> None
     write_chunk(store, "a/b", "flow", 0, pairs[:CHUNK], made(last_start=CHUNK))
     write_chunk(store, "a/b", "flow", CHUNK, pairs[CHUNK:], made(last_start=CHUNK))
     build_index(store)
-    opened = flow.store.open(store)
+    opened = flow.pipeline.store.open(store)
     assert opened.videos == ("a/b",)
     assert opened.num_pairs("a/b") == CHUNK + 3
     assert np.array_equal(opened.read("a/b"), pairs)
@@ -73,11 +73,11 @@ def test_a_missing_chunk_is_an_error_and_not_a_shorter_video(tmp_path: Path) -> 
     write_chunk(store, "v", "flow", 0, random_pairs(CHUNK), made(last_start=2 * CHUNK))
     build_index(store)
     with pytest.raises(StoreError, match=r"repeat the flow\.tvl1 command"):
-        flow.store.open(store).num_pairs("v")
+        flow.pipeline.store.open(store).num_pairs("v")
     write_chunk(store, "v", "flow", 2 * CHUNK, random_pairs(2), made(last_start=2 * CHUNK))
     build_index(store)
     with pytest.raises(StoreError, match=f"pairs {CHUNK} to {2 * CHUNK} are missing"):
-        flow.store.open(store).read("v")
+        flow.pipeline.store.open(store).read("v")
 
 
 def test_chunks_made_in_two_ways_are_not_one_video(tmp_path: Path) -> None:
@@ -86,14 +86,14 @@ def test_chunks_made_in_two_ways_are_not_one_video(tmp_path: Path) -> None:
     write_chunk(store, "v", "flow", CHUNK, random_pairs(2), made(last_start=CHUNK) | {"feature_id": "other"})
     build_index(store)
     with pytest.raises(StoreError, match="made in 2 ways"):
-        flow.store.open(store).num_pairs("v")
+        flow.pipeline.store.open(store).num_pairs("v")
 
 
 def test_jpeg_is_smaller_and_nearly_the_same(tmp_path: Path) -> None:
     store, pairs = tmp_path / "x.h5", random_pairs(6)
     write_chunk(store, "v", "flow", 0, pairs, made("jpeg"))
     build_index(store)
-    opened = flow.store.open(store)
+    opened = flow.pipeline.store.open(store)
     assert opened.read("v", 1, 4).shape == (3, 2, 16, 20)
     difference = opened.read("v").astype(int) - pairs
     assert 0 < np.abs(difference).mean() < 2
@@ -105,6 +105,6 @@ def test_float16_keeps_what_the_bound_would_clip(tmp_path: Path) -> None:
     pairs = np.linspace(-64, 64, 3 * 2 * 16 * 20).reshape(3, 2, 16, 20).astype(np.float16)
     write_chunk(store, "v", "flow", 0, pairs, made("float16"))
     build_index(store)
-    opened = flow.store.open(store)
+    opened = flow.pipeline.store.open(store)
     assert np.array_equal(opened.read_pixels("v"), pairs.astype(np.float32))
     assert np.array_equal(opened.read("v"), quantise(pairs.astype(np.float32)))

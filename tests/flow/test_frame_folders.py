@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pictures import texture
 
-from flow.video import VideoError, list_videos, probe, read_frames
+from flow.decode.video import VideoError, list_videos, probe, read_frames
 
 
 def write_pictures(folder: Path, numbers: list[int], name: str = "img_{:05d}.png", size: int = 32) -> Path:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flow.geometry import Geometry
+from flow.decode.geometry import Geometry
 
 
 def test_the_short_side_is_exact_and_the_long_side_keeps_the_aspect() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import write_video
 
-from flow.listing import video_id
-from flow.video import VideoError, list_videos, probe
+from flow.decode.listing import video_id
+from flow.decode.video import VideoError, list_videos, probe
 
 
 def test_videos_are_named_by_their_path_below_the_folder(tmp_path: Path) -> None:

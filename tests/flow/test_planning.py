@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from pictures import write_video
 
-import flow.plan
+import flow.pipeline.plan
 import flow.tvl1
-from features import jobs
-from features.layout import cache_folder
-from features.shares import larger_than_a_share, share_files
-from flow.planning import Planned, plan_video, plan_videos
-from flow.settings import Settings
-from flow.store import CHUNK
-from flow.tasks import compute_chunk
-from flow.video import VideoError, VideoInfo, list_videos, probe
+from features.files.layout import cache_folder
+from features.running import jobs
+from features.running.shares import larger_than_a_share, share_files
+from flow.decode.video import VideoError, VideoInfo, list_videos, probe
+from flow.pipeline.planning import Planned, plan_video, plan_videos
+from flow.pipeline.settings import Settings
+from flow.pipeline.store import CHUNK
+from flow.pipeline.tasks import compute_chunk
 
 Probed = Callable[[Path], VideoInfo]
 
@@ -152,7 +152,7 @@ def test_each_shard_plans_its_own_videos_alone(
         seen[-1].append(path.stem)
         return probe(path)
 
-    monkeypatch.setattr(flow.plan, "probe", note)
+    monkeypatch.setattr(flow.pipeline.plan, "probe", note)
     for number in range(3, 9):
         write_video(folder / f"v{number}.mkv", 4)
     for shard in range(2):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_video import assert_same, numbers, write_video
 
-from flow.video import probe, read_frames
+from flow.decode.video import probe, read_frames
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])  # mkv rounds times to milliseconds

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from pictures import texture
 
-from flow.parameters import FlowError, Parameters, choose_parameters
 from flow.solver import TVL1, make_solver
 from flow.solver_opencv import OpenCVTVL1
+from flow.tvl1_common.parameters import FlowError, Parameters, choose_parameters
 
 # Of TVL1("compat") on texture(72, 100) and texture(72, 100, 3, -1), float32 bytes; made by solver tvl1/2
 # on an AVX2 processor. A change of the digest is a change of everybody's flow: bump Settings' solver version.
@@ -23,7 +23,7 @@ DIGEST_PROGRAM = """
 import hashlib, sys
 sys.path.insert(0, {folder!r})
 from pictures import texture
-from flow.jit import LANES
+from flow.tvl1_cpu.jit import LANES
 from flow.solver import TVL1
 flow = TVL1("compat")(texture(72, 100), texture(72, 100, 3, -1))
 print(LANES, hashlib.sha256(flow.tobytes()).hexdigest())

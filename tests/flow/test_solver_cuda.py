@@ -10,9 +10,9 @@ import pytest
 import torch
 from pictures import texture, write_video
 
-import flow.store
-from flow.parameters import FlowError
+import flow.pipeline.store
 from flow.solver import TVL1, make_solver
+from flow.tvl1_common.parameters import FlowError
 
 INTERPRETED = """
 import sys
@@ -20,7 +20,7 @@ sys.path.insert(0, {folder!r})
 import numpy as np
 from pictures import texture, write_video
 from flow.solver import TVL1
-from flow.solver_cuda import CudaTVL1
+from flow.tvl1_cuda.solver import CudaTVL1
 
 few = dict(scales=2, warps=1, outer_iterations=1, inner_iterations=3)
 moving, still = (texture(20, 21), texture(20, 21, 1, 0)), (texture(20, 21), texture(20, 21))
@@ -54,10 +54,10 @@ def test_the_command_with_the_kernels_in_the_interpreter_gives_the_flow_of_the_c
         environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
         subprocess.run(command, env=environment, capture_output=True, check=True)
     for video in ("v", "w"):
-        ours, reference = (flow.store.open(tmp_path / f"{name}.h5").read(video) for name in ("cuda", "cpu"))
+        ours, reference = (flow.pipeline.store.open(tmp_path / f"{name}.h5").read(video) for name in ("cuda", "cpu"))
         assert np.abs(ours.astype(int) - reference).max() <= 1  # a step of the quantiser
         assert reference.std() > 0
-    assert flow.store.open(tmp_path / "cuda.h5").attributes("v")["solver"] == "tvl1-cuda"
+    assert flow.pipeline.store.open(tmp_path / "cuda.h5").attributes("v")["solver"] == "tvl1-cuda"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
@@ -69,7 +69,7 @@ def test_without_a_gpu_the_cuda_backend_says_what_to_take() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_the_gpu_gives_the_cpus_flow_and_the_same_bits_twice() -> None:
-    from flow.solver_cuda import CudaTVL1
+    from flow.tvl1_cuda.solver import CudaTVL1
 
     frames0 = np.stack([texture(72, 100, k) for k in range(8)])
     frames1 = np.stack([texture(72, 100, k + 2, k - 4) for k in range(8)])

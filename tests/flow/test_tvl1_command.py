@@ -10,13 +10,13 @@ import pytest
 from pictures import write_video
 
 import flow.gradient
-import flow.store
+import flow.pipeline.store
 import flow.tvl1
 import flow.view
-from flow.difference import temporal_gradient
+from flow.decode.video import read_frames
+from flow.pipeline.difference import temporal_gradient
+from flow.pipeline.store import CHUNK, dequantise, quantise
 from flow.solver import TVL1
-from flow.store import CHUNK, dequantise, quantise
-from flow.video import read_frames
 
 SMALL = ["--size", "32", "--crop", "24"]
 
@@ -28,7 +28,7 @@ def run(video: Path, store: Path, *more: str) -> int:
 def test_the_stored_flow_is_the_solvers_on_the_whole_frame_cropped_and_rounded(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mkv", 4)
     assert run(video, tmp_path / "f.h5") == 0
-    stored = flow.store.open(tmp_path / "f.h5").read("v")
+    stored = flow.pipeline.store.open(tmp_path / "f.h5").read("v")
     gray = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in read_frames(video)]
     expected = quantise(TVL1()(gray[1], gray[2])[4:28, 12:36].transpose(2, 0, 1))
     assert stored.shape == (3, 2, 24, 24)
@@ -39,7 +39,7 @@ def test_the_stored_flow_is_the_solvers_on_the_whole_frame_cropped_and_rounded(t
 def test_attributes_say_where_the_flow_comes_from(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mkv", 3)
     assert run(video, tmp_path / "f.h5", "--preset", "fast", "--bound", "10", "--warps", "2") == 0
-    attributes = flow.store.open(tmp_path / "f.h5").attributes("v")
+    attributes = flow.pipeline.store.open(tmp_path / "f.h5").attributes("v")
     assert attributes["geometry"] == "short32-crop24-linear/1"
     assert attributes["bound"] == 10
     assert json.loads(attributes["parameters"])["warps"] == 2
@@ -63,11 +63,11 @@ def test_two_workers_on_a_long_video_write_the_same_bytes_as_one(tmp_path: Path)
     video = write_video(tmp_path / "v.mkv", CHUNK + 20)
     assert run(video, tmp_path / "one.h5") == 0
     assert run(video, tmp_path / "two.h5", "--workers", "2") == 0
-    assert flow.store.open(tmp_path / "two.h5").num_pairs("v") == CHUNK + 19
+    assert flow.pipeline.store.open(tmp_path / "two.h5").num_pairs("v") == CHUNK + 19
     for part in (tmp_path / "one.parts").rglob("*.h5"):
         assert part.read_bytes() == (tmp_path / "two.parts" / part.relative_to(tmp_path / "one.parts")).read_bytes()
     frames = [cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY) for frame in read_frames(video, start=CHUNK - 1)]
-    seam = flow.store.open(tmp_path / "two.h5").read("v", CHUNK - 1, CHUNK + 1)  # on both sides of the seam
+    seam = flow.pipeline.store.open(tmp_path / "two.h5").read("v", CHUNK - 1, CHUNK + 1)  # on both sides of the seam
     for k in range(2):
         whole = quantise(TVL1()(frames[k], frames[k + 1]))
         assert np.array_equal(seam[k], whole[4:28, 12:36].transpose(2, 0, 1))
@@ -75,7 +75,7 @@ def test_two_workers_on_a_long_video_write_the_same_bytes_as_one(tmp_path: Path)
 
 def test_a_video_of_two_frames_has_one_pair(tmp_path: Path) -> None:
     assert run(write_video(tmp_path / "v.mkv", 2), tmp_path / "f.h5") == 0
-    store = flow.store.open(tmp_path / "f.h5")
+    store = flow.pipeline.store.open(tmp_path / "f.h5")
     assert store.num_pairs("v") == 1
     assert store.read("v").shape == (1, 2, 24, 24)
 
@@ -94,7 +94,7 @@ def test_a_broken_video_costs_itself_and_the_exit_code(tmp_path: Path) -> None:
     write_video(tmp_path / "in" / "good.mkv", 3)
     (tmp_path / "in" / "bad.mp4").write_text("no video at all")
     assert run(tmp_path / "in", tmp_path / "f.h5") == 3
-    assert flow.store.open(tmp_path / "f.h5").videos == ("good",)
+    assert flow.pipeline.store.open(tmp_path / "f.h5").videos == ("good",)
     report = json.loads((tmp_path / "f.reports" / "flow.tvl1.json").read_text())
     assert [failure["video"] for failure in report["failures"]] == ["bad"]
     assert report["videos"]["good"]["frames"] == 3
@@ -140,7 +140,7 @@ def test_the_gradient_command_stores_exact_differences(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mkv", 4)
     store = tmp_path / "g.h5"
     assert flow.gradient.main(["--videos", str(video), "--out", str(store), *SMALL]) == 0
-    stored = flow.store.open(store, cue="gradient").read("v")
+    stored = flow.pipeline.store.open(store, cue="gradient").read("v")
     rgb = [frame.rgb.astype(int) for frame in read_frames(video)]
     assert stored.dtype == np.int16
     assert np.array_equal(stored[2].transpose(1, 2, 0), (rgb[3] - rgb[2])[4:28, 12:36])

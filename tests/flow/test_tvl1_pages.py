@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from flow import jit
-from flow.layout import RECORD, U2, aligned, count_steps, fold, unfold
-from flow.median import five_rows, median
-from flow.pyramid import level_sizes, taps
-from flow.resize import resize
+from flow.tvl1_common.pyramid import level_sizes, taps
+from flow.tvl1_cpu import jit
+from flow.tvl1_cpu.layout import RECORD, U2, aligned, count_steps, fold, unfold
+from flow.tvl1_cpu.median import five_rows, median
+from flow.tvl1_cpu.resize import resize
 
 SIZES = [(16, 16), (17, 31), (40, 33), (16, 257), (50, 16), (64, 96)]
 
@@ -79,7 +79,7 @@ def test_the_cache_is_named_by_what_the_pages_say(monkeypatch: pytest.MonkeyPatc
 
 def test_all_compiled_pages_are_in_the_digest() -> None:
     folder = Path(jit.__file__).parent
-    compiled = {page.stem for page in folder.glob("*.py") if "from flow.jit import" in page.read_text()}
+    compiled = {page.stem for page in folder.glob("*.py") if "from flow.tvl1_cpu.jit import" in page.read_text()}
     assert compiled <= set(jit.PAGES)
 
 
@@ -88,7 +88,7 @@ def test_a_folder_nobody_may_write_to_is_passed_over(tmp_path: Path) -> None:
     locked.write_text("")  # a file in the place of the folder refuses even root
     locked.chmod(stat.S_IRUSR)
     settings = {**os.environ, "NUMBA_CACHE_DIR": str(locked)}
-    program = "from flow.jit import CACHE_FOLDER; print(CACHE_FOLDER)"
+    program = "from flow.tvl1_cpu.jit import CACHE_FOLDER; print(CACHE_FOLDER)"
     answer = subprocess.run([sys.executable, "-c", program], env=settings, capture_output=True, text=True, check=True)
     assert "tvl1-" in answer.stdout
     assert str(locked) not in answer.stdout

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from flow.video import Frame, VideoError, probe, read_frames
+from flow.decode.video import Frame, VideoError, probe, read_frames
 
 
 def grey(digit: int) -> int:

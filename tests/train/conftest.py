@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.store import Part, build_index, write_part
+from features.storage.store import Part, build_index, write_part
 
 FPS, WINDOW, STRIDE = 15.0, 16, 4
 SIZES = ["--set", "model.width=16", "--set", "head.levels=3", "--set", "head.window=5", "--set", "head.heads=2"]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from detect.detector import Detector, DetectorConfig
-from detect.fusion import FusionConfig
 from detect.heads.base import Targets
-from train.dataset import Batch, TeacherView
+from detect.model.detector import Detector, DetectorConfig
+from detect.model.fusion import FusionConfig
+from train.data.dataset import Batch, TeacherView
 from train.methods import METHODS
 from train.methods.base import Method
 

@@ -12,11 +12,11 @@ from conftest import TinyWorld, write_features
 
 import features
 from detect.heads.base import Targets
-from evaluate.annotations import read_annotations
-from features.store import Part, build_index, part_path, write_part
+from evaluate.files.annotations import read_annotations
+from features.storage.store import Part, build_index, part_path, write_part
 from train.config import TrainingError
+from train.data.videos import videos_of
 from train.run import main
-from train.videos import videos_of
 
 
 def edited(world: TinyWorld, edit: Callable[[dict], object]) -> None:
@@ -67,7 +67,9 @@ def test_features_made_in_two_ways(world: TinyWorld, capsys: pytest.CaptureFixtu
 def test_nan_in_features(world: TinyWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     x = features.open(world.features).read("v04", "rgb")
     x[7, 3] = np.nan
-    monkeypatch.setattr("features.parts._checked", lambda part, target: dict(part.arrays))  # our own writer refuses it
+    monkeypatch.setattr(
+        "features.storage.parts._checked", lambda part, target: dict(part.arrays)
+    )  # our own writer refuses it
     write_features(world.features, "v04", "rgb", x)
     build_index(world.features)
     for setting in ("true", "false"):

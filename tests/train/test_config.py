@@ -12,8 +12,8 @@ from conftest import TinyWorld
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detect.architecture import Architecture
-from detect.detector import Detector
+from detect.model.architecture import Architecture
+from detect.model.detector import Detector
 from train.assemble import assemble, open_material
 from train.config import Config, Data, Sampling, TrainingError
 from train.run import main

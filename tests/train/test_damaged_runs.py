@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import SIZES, TinyWorld
 
-from detect.detector import Detector
+from detect.model.detector import Detector
 from train import checkpoint
 from train.config import TrainingError
 from train.run import main

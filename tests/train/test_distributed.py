@@ -9,7 +9,7 @@ import torch.distributed as dist
 from small_methods import batch_of, make, with_joint_teacher
 from torch.nn.parallel import DistributedDataParallel
 
-from train.dataset import Batch
+from train.data.dataset import Batch
 
 
 def batch_of_rank(rank: int) -> Batch:

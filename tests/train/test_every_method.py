@@ -15,11 +15,11 @@ from step_head import StepHead
 from torch import nn
 
 import features
-from detect.detector import Detector
 from detect.heads import HEADS
 from detect.heads.base import Croppable, Targets
-from features.store import build_index
-from train.dataset import Batch, Samples, TeacherView
+from detect.model.detector import Detector
+from features.storage.store import build_index
+from train.data.dataset import Batch, Samples, TeacherView
 from train.log import read
 from train.methods.base import Method
 from train.run import main

@@ -5,9 +5,9 @@ import pytest
 from conftest import TinyWorld, write_features
 
 import features
-from detect.detector import Detector, DetectorConfig
+from detect.model.detector import Detector, DetectorConfig
 from detect.run import main as detect
-from features.store import build_index
+from features.storage.store import build_index
 from train.run import main
 
 SHORT = ["--method", "supervised", "--cues", "rgb", "--epochs", "1"]

@@ -9,9 +9,9 @@ import torch
 from conftest import TinyWorld, seconds, write_world
 
 import features
-from detect.detector import Detector
 from detect.heads.actionformer.head import ActionFormer
-from evaluate.annotations import read_annotations
+from detect.model.detector import Detector
+from evaluate.files.annotations import read_annotations
 from train.assemble import assemble, open_material, training_subset
 from train.config import Config, Data
 from train.log import read

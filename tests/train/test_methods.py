@@ -9,7 +9,7 @@ from small_methods import batch_of, make, reached, sums
 from torch import nn
 
 from train.config import TrainingError
-from train.dataset import TeacherView
+from train.data.dataset import TeacherView
 from train.methods import METHODS
 from train.methods.base import assign
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from detect.branches import Projection
 from detect.heads import HEADS
 from detect.heads.normaliser import RunningNormaliser
+from detect.model.branches import Projection
 from train.config import Optimiser
 from train.optimiser import Average, learning_rate, parameter_groups
 

@@ -11,8 +11,8 @@ import torch
 from conftest import TinyWorld, write_features
 
 import features
-from detect.detector import Detector
-from features.store import build_index
+from detect.model.detector import Detector
+from features.storage.store import build_index
 from train import checkpoint
 from train.log import read
 from train.loop import Samples

@@ -8,14 +8,14 @@ import torch
 from conftest import TinyWorld, write_features
 
 import features
-from detect.detector import Detector, DetectorConfig
 from detect.heads.base import Targets
-from evaluate.annotations import read_annotations
-from features.store import build_index
+from detect.model.detector import Detector, DetectorConfig
+from evaluate.files.annotations import read_annotations
+from features.storage.store import build_index
 from train.config import Sampling
-from train.dataset import Samples, clip_targets, draw_crop
-from train.memory import Memory
-from train.videos import Pool, Video, channel_statistics, videos_of
+from train.data.dataset import Samples, clip_targets, draw_crop
+from train.data.memory import Memory
+from train.data.videos import Pool, Video, channel_statistics, videos_of
 
 DETECTOR = Detector(
     DetectorConfig(

@@ -9,8 +9,8 @@ import torch
 from conftest import SIZES, TinyWorld, copy_world, write_features
 
 import features
-from detect.detector import Detector
-from features.store import build_index
+from detect.model.detector import Detector
+from features.storage.store import build_index
 from train import teacher as teacher_module
 from train.assemble import assemble, open_material
 from train.config import Config

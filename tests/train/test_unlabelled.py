@@ -9,13 +9,13 @@ import torch
 from conftest import TinyWorld, copy_world, write_features
 
 import features
-from detect.detector import Detector
+from detect.model.detector import Detector
 from detect.run import main as detect
-from features.store import build_index, part_path
+from features.storage.store import build_index, part_path
 from train import teacher as teacher_module
 from train.assemble import assemble, open_material
 from train.config import Config
-from train.dataset import Samples
+from train.data.dataset import Samples
 from train.log import read
 from train.run import main
 from train.teacher import motion_branch

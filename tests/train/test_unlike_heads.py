@@ -15,22 +15,22 @@ from query_head import NamelessQueryHead, QueryHead, QueryHeadConfig
 from small_methods import detector as small_detector
 
 import features
-from detect.detector import Detector, DetectorConfig, DetectorError
 from detect.heads import HEADS
 from detect.heads.base import Candidates, Croppable, Targets
 from detect.inference import check_store, detect
+from detect.model.detector import Detector, DetectorConfig, DetectorError
 from detect.run import main as detect_run
 from detect.suppress import Suppression
 from detect.windows import SampleRule
-from evaluate.detections import read_detections
-from features.grid import ClipGrid
+from evaluate.files.detections import read_detections
+from features.storage.grid import ClipGrid
 from train.assemble import assemble, open_material
 from train.config import Config, Optimiser, Sampling
-from train.dataset import draw_crop
+from train.data.dataset import draw_crop
+from train.data.videos import Video
 from train.recipes import recipe_for
 from train.recipes.recipe import NAMES
 from train.run import main
-from train.videos import Video
 
 LENGTH = 16
 QUERIES = ["--head", "queries", "--set", f"head.length={LENGTH}", "--set", "model.width=16", "--epochs", "1"]

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from detect.detector import Detector
-from train.dataset import Batch
+from detect.model.detector import Detector
+from train.data.dataset import Batch
 from train.distill import atomic_contrast, boundary_saliency, contextual_relation
 from train.methods.base import Method, assign, rgb_alone, taught_by_joint_teacher, under
 

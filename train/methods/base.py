@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from detect.detector import Detector
 from detect.heads.base import Assignment, Head, Predictions
+from detect.model.detector import Detector
 from train.config import TrainingError
-from train.dataset import Batch
+from train.data.dataset import Batch
 
 
 class Method(nn.Module, ABC):

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from detect.detector import Detector
 from detect.losses import masked_mse
-from train.dataset import Batch
+from detect.model.detector import Detector
+from train.data.dataset import Batch
 from train.methods.base import Method, assign, rgb_alone, split, taught_by_joint_teacher, under
 
 MOTION_STREAM = "rgb_motion"  # features of a motion student: an RGB network taught to see what a motion network sees
@@ -39,7 +39,7 @@ class Decomposed(Method):
     through it; through the fusion the joint loss does.
 
     Source: Lee et al., CVPR 2023, arXiv:2303.17285: asymmetric objectives, shared detection head, local attentive
-    fusion (detect/fusion.py).
+    fusion (detect/model/fusion.py).
     """
 
     Options: ClassVar[type] = DecomposedOptions

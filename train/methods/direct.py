@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from detect.losses import masked_mse
-from train.dataset import Batch
+from train.data.dataset import Batch
 from train.methods.base import Method, assign, rgb_alone, taught_by_joint_teacher, under
 
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from detect.detector import Detector
-from train.dataset import Batch
+from detect.model.detector import Detector
+from train.data.dataset import Batch
 from train.methods.base import Method, assign, split, under
 
 

@@ -1,6 +1,6 @@
 """Recipes of ActionFormer: its authors' settings, which are the defaults throughout, and our own for few videos."""
 
-from detect.architecture import Architecture
+from detect.model.architecture import Architecture
 from train.config import Sampling
 from train.recipes.recipe import SMALL_MODEL, SMALL_OPTIMISER, SMALL_SAMPLING, NoRecipe, Recipe
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from detect.architecture import Architecture
 from detect.heads.base import Head
+from detect.model.architecture import Architecture
 from detect.suppress import Suppression
 from train.config import Optimiser, Sampling
 

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detect.branches import ConvolutionLayer, convolve_steps
 from detect.heads.actionformer.targets import Points, assign_points, level_sizes, per_level, points_of
 from detect.heads.actionformer.transformer import Pyramid
 from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictions, Targets
 from detect.heads.normaliser import Normaliser, RunningNormaliser
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
+from detect.model.branches import ConvolutionLayer, convolve_steps
 from detect.windows import SampleRule
 
 

@@ -1,0 +1,1 @@
+"""What kinds of mistakes a run makes, and how two runs differ."""

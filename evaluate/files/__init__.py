@@ -1,0 +1,1 @@
+"""Annotation and detection files of every origin, read and written."""

@@ -1,0 +1,1 @@
+"""The report: its findings, charts, timelines and page."""

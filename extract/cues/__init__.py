@@ -1,0 +1,1 @@
+"""What a clip shows: cues, clips of frames, motion between two frames."""

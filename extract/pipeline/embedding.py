@@ -1,0 +1,109 @@
+"""One video in, features out: frames stream through clips and one network, or several that see the same frames."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from extract.backbones import Backbone
+from extract.cues.clips import View, batches, cut
+from extract.pipeline.settings import Settings
+from features.running.stopwatch import Stopwatch
+from flow.decode.geometry import Geometry
+from flow.decode.video import Frame, VideoError, read_frames
+
+
+class Network(NamedTuple):
+    """A backbone with the settings that it runs under."""
+
+    settings: Settings
+    backbone: Backbone
+
+
+class Embedding(NamedTuple):
+    """The features of a video as a store keeps them."""
+
+    features: np.ndarray  # (T, D) float16
+    t_center: np.ndarray  # (T,) seconds
+    num_frames: int
+
+
+class Embeddings(NamedTuple):
+    """The same of several networks, by stream."""
+
+    features: dict[str, np.ndarray]  # (T, D) float16 each
+    t_center: np.ndarray  # (T,) seconds
+    num_frames: int
+
+
+def embed_video(
+    path: Path,
+    settings: Settings,
+    backbone: Backbone,
+    view: View,
+    watch: Stopwatch,
+    beat: Callable[[int], None] = lambda frames: None,
+    ahead: Callable[[Iterable[Frame]], Iterable[Frame]] = iter,
+) -> Embedding:
+    """All features of a video. beat(frames_done) is called with every frame; `ahead` sees frames before the view."""
+    made = embed_streams(path, [Network(settings, backbone)], view, watch, beat, ahead)
+    return Embedding(made.features[settings.stream], made.t_center, made.num_frames)
+
+
+def embed_streams(
+    path: Path,
+    networks: Sequence[Network],
+    view: View,
+    watch: Stopwatch,
+    beat: Callable[[int], None] = lambda frames: None,
+    ahead: Callable[[Iterable[Frame]], Iterable[Frame]] = iter,
+) -> Embeddings:
+    """All features of a video by every network, decoded once.
+
+    Clips, geometry and decoding are those of the first network's settings; the others must have the same. Each network
+    sees the steps of a clip that it reads.
+    """
+    settings, backbone = networks[0]
+    frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
+    features: dict[str, list[np.ndarray]] = {network.settings.stream: [] for network in networks}
+    times = []
+    size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
+    reads = [network.backbone.reads(settings.window) for network in networks]
+    looked_at = sorted({step for each in reads for step in each})
+    for batch in batches(cut(ahead(frames), view, settings.window, settings.stride, looked_at), size):
+        clips = np.stack([clip.steps for clip in batch])
+        for network, each in zip(networks, reads, strict=True):
+            stream = network.settings.stream
+            with watch(f"{stream}_network"):
+                seen = clips if list(each) == looked_at else clips[:, [looked_at.index(step) for step in each]]
+                features[stream].append(network.backbone.embed(seen))
+        times += [clip.t_center for clip in batch]
+    if not times:
+        raise VideoError(
+            f"{path}: {frames.count} frames are too few: a window of {settings.window} needs at least "
+            f"{settings.window + 1}. Leave this video out, or choose a smaller --window"
+        )
+    with np.errstate(over="ignore"):  # the store refuses what float16 cannot hold, with a word on where it comes from
+        made = {stream: np.concatenate(each).astype(np.float16) for stream, each in features.items()}
+    return Embeddings(made, np.array(times), frames.count)
+
+
+class ResizedFrames:
+    """The frames of a video with their short side resized, counted as they pass."""
+
+    def __init__(
+        self, path: Path, settings: Settings, geometry: Geometry, watch: Stopwatch, beat: Callable[[int], None]
+    ) -> None:
+        self.path, self.settings, self.geometry, self.watch, self.beat = path, settings, geometry, watch, beat
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        made = self.settings
+        frames = read_frames(self.path, decoder=made.decoder, min_decoded=made.min_decoded, fps=made.fps)
+        return self.watch.iterate("decode", map(self._resized, frames))
+
+    def _resized(self, frame: Frame) -> Frame:
+        self.count = frame.index + 1
+        self.beat(self.count)
+        return frame._replace(rgb=self.geometry.resize(frame.rgb))

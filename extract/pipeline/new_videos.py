@@ -1,0 +1,99 @@
+"""RGB features of new videos, made as those that a detector was trained on."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from extract.backbones import BACKBONES, PRECISIONS, build_backbone, file_sha256, find_backbone, weights_sha256
+from extract.backbones.base import Backbone, BackboneError
+from extract.cues.cue import RGB, SourceOptions
+from extract.pipeline.embedding import Embeddings, Network, embed_streams
+from extract.pipeline.settings import Settings, SettingsError
+from features.running.stopwatch import Stopwatch
+
+
+class Embedder:
+    """The backbones behind a detector's streams; called on a video, it gives the video's features of each stream.
+
+    A stream such as rgb or rgb_motion is known by the id of its features, which stands for backbone, weights, window
+    and stride. Which file of weights belongs to which stream is found out by that id.
+    """
+
+    def __init__(
+        self,
+        feature_ids: Mapping[str, str],
+        window: int,
+        stride: int,
+        weights: Sequence[Path] = (),
+        device: str = "cpu",
+        batch: int = Settings.batch,
+        fps: float | None = None,
+        min_decoded: float = Settings.min_decoded,
+        own: Collection[str] = (),
+    ) -> None:
+        """feature_ids: stream -> id, as a detector tells them. weights: files, beside those that ship with the package.
+
+        own: backbones package.module:Class that may be imported; a detector's file alone has no code run.
+
+        SettingsError where a stream's features cannot be made again from a video.
+        """
+        choice = {"window": window, "stride": stride, "device": device, "batch": batch}
+        choice |= {"fps": fps, "min_decoded": min_decoded}
+        found = [_settings(stream, wanted, weights, choice, own) for stream, wanted in feature_ids.items()]
+        self.networks = [Network(made, _network(made)) for made in found]
+        geometries = {network.backbone.geometry for network in self.networks}
+        if len(geometries) > 1:
+            raise SettingsError(
+                f"{' and '.join(feature_ids)} see pictures of different sizes, which one decoding does not give: "
+                "extract each with extract.rgb and use detect.run"
+            )
+
+    @property
+    def settings(self) -> Settings:
+        """Of the first stream; in what concerns reading the video all are alike."""
+        return self.networks[0].settings
+
+    def __call__(self, path: Path, watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None) -> Embeddings:
+        """The features of a video; VideoError if it cannot be read to its end, or is too short."""
+        view, ahead = RGB.source(SourceOptions(str(path), self.networks[0].backbone.geometry, watch))
+        return embed_streams(path, self.networks, view, watch, beat, ahead)
+
+
+def _settings(
+    stream: str, wanted: str, weights: Sequence[Path], choice: Mapping[str, Any], own: Collection[str]
+) -> Settings:
+    """The settings that make the features `wanted` with one of the files of weights, or with those that ship."""
+    backbone = Settings.backbone_of(wanted)
+    if backbone is None:
+        raise SettingsError(
+            f"features {wanted!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
+            "here. Extract them as they were made before and use detect.run"
+        )
+    if backbone not in BACKBONES and backbone not in own:
+        raise SettingsError(
+            f"its stream {stream} was made by {backbone}, a backbone of somebody's own: if it is yours, and its module "
+            f"can be imported here, say --backbone {backbone}"
+        )
+    try:
+        ships = find_backbone(backbone).shipped_weights
+    except BackboneError as error:
+        raise SettingsError(f"its stream {stream} was made by the backbone {error}") from None
+    shipped = [path for name in (stream, RGB.name) if (path := ships(name)) is not None]
+    tried = []
+    for path in dict.fromkeys([*weights, *shipped, None]):
+        sha256 = file_sha256(path) if path else weights_sha256(build_backbone(backbone, RGB.name, quiet=True), None)
+        plain = Settings(RGB.name, stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
+        for made in (replace(plain, precision=precision) for precision in PRECISIONS):
+            if made.feature_id == wanted:
+                return made
+        tried.append(f"{path or 'random weights'} would give {plain.feature_id}")
+    raise SettingsError(
+        f"its stream {stream} was made of features {wanted}; {'; '.join(tried)}. Give the very file of weights that "
+        "extract.rgb was given for training with --weights"
+    )
+
+
+def _network(settings: Settings) -> Backbone:
+    made = settings
+    return build_backbone(made.backbone, made.cue, made.weights, made.device, made.precision, quiet=True)

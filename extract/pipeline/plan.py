@@ -1,0 +1,201 @@
+"""From a command line to jobs: what rgb and motion have in common."""
+
+import argparse
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import flow.pipeline.store
+from extract.backbones import BACKBONES, PRECISIONS, build_backbone, find_backbone, try_backbone, weights_sha256
+from extract.backbones.base import BackboneError
+from extract.cues.cue import FLOW
+from extract.pipeline.devices import add_device, choose_device
+from extract.pipeline.settings import Settings, SettingsError
+from extract.pipeline.tasks import extract_video
+from features.running import jobs
+from features.running.shares import share_files
+from features.storage.store import StoreError, stored_fingerprints
+from flow.decode.video import DECODERS, MIN_DECODED, VideoInfo, list_videos, probe
+from flow.pipeline.planning import Probe, plan_videos
+from flow.pipeline.settings import Settings as FlowSettings
+from flow.pipeline.store import chunk_starts
+from flow.tvl1_common.parameters import choose_parameters
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every extraction has."""
+    parser.add_argument(
+        "--videos", nargs="+", action="extend", required=True, metavar="PATH", help="files, folders, globs, .txt lists"
+    )
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frames at this rate, left out or repeated (default: as they come); with it, a folder of numbered "
+        "pictures is a video",
+    )
+    parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
+    parser.add_argument(
+        "--backbone",
+        default=Settings.backbone,
+        metavar="NAME",
+        help=f"{', '.join(sorted(BACKBONES))}, or package.module:Class for one of your own (default: %(default)s)",
+    )
+    parser.add_argument("--weights", type=Path, help="checkpoint; default: what ships with the backbone, else random")
+    parser.add_argument("--window", type=int, default=0, help="frames seen by one clip (default: the backbone's)")
+    parser.add_argument(
+        "--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)"
+    )
+    parser.add_argument("--batch", type=int, default=Settings.batch, help="clips at a time; 0: by backbone and device")
+    parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
+    add_device(parser)
+    parser.add_argument("--decoder", choices=["auto", *DECODERS], default="auto")
+    parser.add_argument(
+        "--min-decoded",
+        type=float,
+        default=MIN_DECODED,
+        help="share of the frames promised by a file that must decode; the video then ends where decoding stopped",
+    )
+    jobs.add_arguments(parser)
+
+
+def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
+    """The settings of a command line; loads the weights once, so that a wrong file is refused before any work."""
+    names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded", "fps")
+    if args.precision == "bfloat16" and choose_device(args.device) == "cpu" and not computes_bfloat16():
+        raise SettingsError(
+            "--precision bfloat16: this CPU only emulates it, a hundred times slower than float32. Use float32, "
+            "or a CPU with AVX512-BF16 or AMX, or --device cuda"
+        )
+    given = {name: getattr(args, name) for name in names}
+    settings = Settings(cue, device=choose_device(args.device), **given, **more)
+    if settings.stream != cue and settings.weights is None:
+        settings = replace(settings, weights=_shipped(settings))
+    backbone = build_backbone(settings.backbone, cue, settings.weights)
+    if settings.backbone not in BACKBONES:
+        try_backbone(backbone, settings.window)
+    if settings.weights is not None:
+        settings = replace(settings, weights=settings.weights.absolute())
+    return replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
+
+
+def _shipped(settings: Settings) -> Path:
+    """The weights that come with the package for a stream other than the cue itself."""
+    path = settings.network.shipped_weights(settings.stream)
+    if path is None:
+        raise SettingsError(
+            f"--stream {settings.stream}: {settings.backbone} ships no weights for it. Give them with --weights; "
+            "extract.distill makes them"
+        )
+    return path
+
+
+def computes_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def computed_motion(backbone: str, preset: str, backend: str) -> str:
+    """What flow that is computed on the fly is made from, as flow.tvl1 would say it with the backbone's geometry."""
+    try:
+        geometry = find_backbone(backbone).geometry
+    except BackboneError as error:
+        raise SettingsError(f"--backbone {error}") from None
+    parameters = choose_parameters(preset, {})
+    made = FlowSettings(FLOW.name, geometry.short_side, geometry.crop, parameters=parameters, backend=backend).made_from
+    return json.dumps(made, sort_keys=True)
+
+
+def stored_motion(path: Path, videos: list[str]) -> str:
+    """What the flow in a store is made from; StoreError if the videos there were not all made in one way."""
+    store = flow.pipeline.store.open(path)
+    made: dict[str, str] = {}
+    for video in sorted(set(videos) & set(store.videos)):
+        made.setdefault(store.row(video).feature_id, video)
+    if len(made) > 1:
+        raise StoreError(
+            f"{path}: flow of {' and '.join(sorted(made.values())[:2])} was made in different ways. Repeat flow.tvl1 "
+            "on all videos with one set of parameters"
+        )
+    if not made:
+        return ""
+    attributes = store.attributes(next(iter(made.values())))
+    return json.dumps({name: attributes[name] for name in FlowSettings(FLOW.name).made_from}, sort_keys=True)
+
+
+def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Report:
+    """Extracts what is not there yet; a video that cannot even be opened is a failure among the others."""
+    store: Path = args.features
+    there: dict[tuple[str, str], str] = {}
+
+    def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
+        stored = None if settings.flow_store is None else flow.pipeline.store.open(settings.flow_store)
+        there.update(stored_fingerprints(store))
+        mine = share_files(list_videos(args.videos, fps=settings.fps), args.shard)
+        planned, failures = plan_videos(mine, _probe(settings), _asked(settings), store)
+        work = []
+        for video, (info, _) in planned.items():
+            try:
+                if stored is not None:
+                    _check_flow(stored, settings, video, info)
+            except StoreError as error:
+                failures.append({"video": video, "cause": "StoreError", "message": str(error)})
+                continue
+            made = {"store": str(store.absolute()), "settings": settings.to_json()}
+            work.append(
+                jobs.Job(video, extract_video, {"video": video, **planned[video].payload, **made}, info.num_frames)
+            )
+        return work, failures
+
+    return jobs.run(
+        plan,
+        command=command,
+        report_path=store.with_suffix(".reports") / f"{command}.json",
+        store=store,
+        done=lambda job: there.get((job.key, settings.stream)) == _fingerprint(settings, job.payload),
+        device=settings.device,
+        **{**jobs.options(args), "shard": None},
+    )
+
+
+def _probe(settings: Settings) -> Probe:
+    return lambda path: probe(path, decoder=settings.decoder, fps=settings.fps)
+
+
+def _asked(settings: Settings) -> str:
+    """What beside a file decides what _probe says of it."""
+    return f"{settings.decoder} {settings.fps}"
+
+
+def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+    return settings.fingerprint(payload["sha256"], payload["info"]["decoded_by"])
+
+
+def _check_flow(stored: flow.pipeline.store.FlowStore, settings: Settings, video: str, info: VideoInfo) -> None:
+    """Whether the flow store holds this very video, all of it, in the backbone's geometry and at this rate."""
+    row = stored.row(video)
+    geometry = settings.network.geometry.name
+    if row.geometry != geometry:
+        raise StoreError(
+            f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.backbone} needs "
+            f"{geometry}. Compute it with flow.tvl1 in that geometry, or leave --flow out"
+        )
+    if not math.isclose(row.fps, info.fps, rel_tol=1e-6):
+        raise StoreError(
+            f"{settings.flow_store}: flow of {video} was made at {row.fps:g} frames a second, here it would "
+            f"be {info.fps:g}. Give the --fps that flow.tvl1 was given, or repeat flow.tvl1 with this one"
+        )
+    if row.video_sha256 != info.sha256:
+        raise StoreError(
+            f"{settings.flow_store}: flow of {video} comes from another file of that name. Repeat flow.tvl1 on it"
+        )
+    missing = len(set(chunk_starts(info.num_frames - 1)) - set(stored.starts(video)))
+    if missing:
+        raise StoreError(
+            f"{settings.flow_store}: {missing} chunks of the flow of {video} are missing. Repeat the flow.tvl1 "
+            "command, which computes what is not there"
+        )

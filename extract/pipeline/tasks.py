@@ -1,0 +1,80 @@
+"""What extraction does to one video, in the child process that a watchdog looks after."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from extract.backbones import Backbone, build_backbone
+from extract.cues.cue import CUES, SourceOptions
+from extract.pipeline.embedding import embed_video
+from extract.pipeline.settings import Settings
+from features.running.stopwatch import Stopwatch
+from features.storage.store import Part, write_part
+from flow.decode.video import VideoInfo
+from flow.pipeline.planning import as_planned
+
+
+def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[str, Any]:
+    """Extracts one cue of one video into the store; returns the record of what it cost.
+
+    payload: video (id), what `flow.pipeline.planning.Planned` says of it, store, settings.
+    """
+    settings = Settings.from_json(payload["settings"])
+    cv2.setNumThreads(1)
+    backbone = _backbone(settings)
+    watch = Stopwatch(settings.device)
+    made_of = (settings.flow_store, settings.flow_backend, settings.flow_preset)
+    view, ahead = CUES[settings.cue].source(SourceOptions(payload["video"], backbone.geometry, watch, *made_of))
+    with as_planned(payload, beat) as info:
+        made = embed_video(info.path, settings, backbone, view, watch, beat, ahead)
+    part = Part(
+        payload["video"],
+        settings.stream,
+        {"features": made.features, "t_center": made.t_center},
+        attributes(settings, info, made.num_frames),
+    )
+    path = write_part(Path(payload["store"]), part)
+    return {
+        "duration_s": info.duration_s,
+        "frames": made.num_frames,
+        "bytes": path.stat().st_size,
+        "seconds": watch.seconds,
+        "device": settings.device,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def attributes(settings: Settings, info: VideoInfo, num_frames: int) -> dict[str, Any]:
+    """Where a part comes from; everything that changes its values is under its fingerprint."""
+    return {
+        **settings.attributes(),
+        "fingerprint": settings.fingerprint(info.sha256, info.decoded_by),
+        "video_sha256": info.sha256,
+        "video_bytes": info.size,
+        "codec": info.codec,
+        "fps": info.fps,
+        "fps_file": info.fps_file,
+        "is_vfr": info.is_vfr,
+        "width": info.width,
+        "height": info.height,
+        "rotation": info.rotation,
+        "start_s": info.start_s,
+        "duration_s": info.duration_s,
+        "num_frames": num_frames,
+        "num_frames_header": info.num_frames_header or 0,
+        "decoder": info.decoder,
+    }
+
+
+@lru_cache(maxsize=2)
+def _built(name: str, cue: str, weights: Path | None, device: str, precision: str) -> Backbone:
+    return build_backbone(name, cue, weights, device, precision)
+
+
+def _backbone(settings: Settings) -> Backbone:
+    """The backbone of these settings, built once per process."""
+    return _built(settings.backbone, settings.cue, settings.weights, settings.device, settings.precision)

@@ -1,0 +1,1 @@
+"""Motion students: RGB networks that learn what a motion network says of a clip."""

@@ -1,0 +1,147 @@
+"""A student backbone learns, without labels, what a motion network says of a clip from the clip's RGB frames alone.
+
+    loss = mean over channels and cells of ( W · student(augment(rgb)) − normalised(teacher(motion)) )²
+
+W is one linear map over channels, the same in every cell of the feature map, and is dropped after training: the
+student's features are those of its backbone, as of any other. Each channel of the teacher is normalised to zero mean
+and unit variance over the training clips, so that none is learned for its size. Colours are changed at random, since
+motion does not depend on them.
+
+Sources: modality hallucination (Hoffman et al., CVPR 2016) and MARS (Crasto et al., CVPR 2019), there with labels.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from extract.backbones import Backbone
+from extract.backbones.checkpoints import WeightsError
+from extract.students.clip_samples import ClipSource
+
+
+@dataclass(frozen=True)
+class StudentRecipe:
+    """How a student is trained."""
+
+    seed: int = 0
+    epochs: int = 6  # passes over the clips
+    batch: int = 32  # clips
+    learning_rate: float = 2e-3  # peak of the one-cycle schedule
+    weight_decay: float = 0.02
+    warmup: float = 0.2  # share of the steps in which the learning rate climbs
+    colour: float = 0.35  # spread of the random mixing of colour channels; 0: colours stay
+    light: float = 0.3  # spread of the random contrast and brightness
+    patience: int = 3  # epochs without a better R2 on held-out videos before training ends; 0: never
+
+
+class Channels(nn.Module):
+    """The mean and spread of every channel of the teacher's features, and features without them."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("spread", torch.ones(channels))
+
+    def measure(self, source: ClipSource) -> None:
+        """Takes them from all clips of a source."""
+        count, total, square = 0, torch.zeros(len(self.mean)).double(), torch.zeros(len(self.mean)).double()
+        for targets in source.all_targets():
+            values = torch.from_numpy(targets).unflatten(1, (len(self.mean), -1)).double()
+            count += values[:, 0].numel()
+            total += values.sum((0, 2))
+            square += values.square().sum((0, 2))
+        mean = total / count
+        self.mean.copy_(mean)
+        self.spread.copy_((square / count - mean.square()).clamp(min=0).sqrt() + 1e-3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) -> (B, channels, cells)."""
+        return (features.unflatten(1, (len(self.mean), -1)) - self.mean[:, None]) / self.spread[:, None]
+
+
+class Student(nn.Module):
+    """The backbone that will be kept, with what only its training needs."""
+
+    def __init__(self, backbone: Backbone, dim: int, seed: int = 0) -> None:
+        """dim: channels D of the teacher's features, a map of as many cells as the backbone's. seed: of the map W."""
+        super().__init__()
+        self.backbone = backbone
+        cells = int(np.prod(backbone.map_shape[1:]))
+        if dim % cells:
+            raise WeightsError(
+                f"the teacher's features have {dim} channels, which are no map of {cells} cells as {backbone.name} "
+                "makes one: take a student of the teacher's own backbone, or one with a pooled map"
+            )
+        self.channels = Channels(dim // cells)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.output = nn.Conv1d(backbone.map_shape[0], dim // cells, 1)
+
+    def forward(self, *prepared: Tensor) -> Tensor:
+        """Clips as the backbone's `inputs` gives them -> the teacher's normalised features (B, channels, cells)."""
+        features = self.backbone(*map(self.backbone.laid_out, prepared))
+        return self.output(features.unflatten(1, (self.backbone.map_shape[0], -1)))
+
+
+class Colours(NamedTuple):
+    """A change of the colours of each clip: c -> mix c + shift."""
+
+    mix: Tensor  # (B, 3, 3)
+    shift: Tensor  # (B, 3)
+
+    def change(self, prepared: Tensor) -> Tensor:
+        """Clips (B, 3, ...), or (B * frames, 3, ...), with colours changed alike in all frames of a clip."""
+        frames = len(prepared) // len(self.mix)
+        mix, shift = (each.to(prepared).repeat_interleave(frames, dim=0) for each in self)
+        mixed = torch.einsum("bij,bj...->bi...", mix, prepared)
+        return mixed + shift.reshape(*shift.shape, *[1] * (prepared.dim() - 2))
+
+
+def draw_colours(size: int, recipe: StudentRecipe, generator: torch.Generator) -> Colours:
+    """Random changes for `size` clips, in the units of what the backbone prepares."""
+    mix = torch.eye(3) + recipe.colour * torch.randn(size, 3, 3, generator=generator)
+    contrast = (1 + recipe.light * torch.randn(size, 1, 1, generator=generator)).clamp(0.4, 1.8)
+    return Colours(mix * contrast, recipe.light * torch.randn(size, 3, generator=generator))
+
+
+def one_cycle(step: int, steps: int, peak: float, warmup: float) -> float:
+    """The learning rate of step n of M: half a cosine from peak / 25 up over a share of them, then one down to 0.
+
+    Source: Smith and Topin, arXiv:1708.07120, with cosines for lines.
+    """
+    rise = max(1.0, warmup * steps)
+    if step < rise:
+        return peak * (1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * step / rise)))
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
+
+
+@torch.no_grad()
+def explained(student: Student, source: ClipSource, batch: int, device: str, bfloat16: bool) -> float:
+    """R2 over all clips of a source: the share of the variance of the teacher's features that the student predicts.
+
+    Every channel counts alike, in units of its spread over the training clips; 0 is what their mean would have.
+    """
+    student.eval()
+    left, total, count = 0.0, 0.0, 0
+    sums: list[Tensor] = []
+    for clips, targets in source.in_order(batch):
+        wanted = student.channels(torch.from_numpy(targets).to(device))
+        with torch.autocast(device_type(device), torch.bfloat16, enabled=bfloat16):
+            made = student(*student.backbone.inputs(torch.from_numpy(clips).to(device)))
+        left += float((made.float() - wanted).square().sum())
+        sums.append(wanted.sum(0))
+        total += float(wanted.square().sum())
+        count += len(wanted)
+    mean = torch.stack(sums).sum(0) / max(count, 1)
+    return 1 - left / max(total - count * float(mean.square().sum()), 1e-12)
+
+
+def device_type(device: str) -> str:
+    return torch.device(device).type

@@ -1,0 +1,166 @@
+"""The training loop of a student backbone: epochs over clips, R2 on held-out clips, a file to go on from."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from command.signals import Interrupted
+from extract.backbones import Backbone
+from extract.backbones.checkpoints import WeightsError
+from extract.students.clip_samples import ClipSource
+from extract.students.student import Student, StudentRecipe, device_type, draw_colours, explained, one_cycle
+from features.files.commit import write_whole
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the clips gave."""
+
+    epoch: int
+    step: int  # steps done in all
+    loss: float  # mean over the steps of the epoch, in units of the teacher's variance
+    r2: float | None  # on held-out clips; None where there are none
+
+
+class Training:
+    """A student between two steps: all that a resumed training needs."""
+
+    def __init__(
+        self, student: Student, recipe: StudentRecipe, source: ClipSource, device: str = "cpu", bfloat16: bool = False
+    ) -> None:
+        self.recipe, self.source, self.device, self.bfloat16 = recipe, source, device, bfloat16
+        self.per_epoch = source.num_clips // recipe.batch
+        if self.per_epoch < 1:
+            raise WeightsError(
+                f"{source.num_clips} clips do not fill a batch of {recipe.batch}: give more videos or a smaller --batch"
+            )
+        self.student = student.to(device)
+        self.optimiser = torch.optim.AdamW(
+            self.student.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
+        self.step = 0
+        self.loss = 0.0  # summed over the steps of the epoch in progress
+        self.history: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] = {}  # the backbone with the best R2 so far
+
+    @property
+    def epoch(self) -> int:
+        """The one in progress."""
+        return self.step // self.per_epoch
+
+    @property
+    def finished(self) -> bool:
+        """All epochs done, or no better R2 for as many as the recipe has patience for."""
+        scores = [one.r2 for one in self.history if one.r2 is not None]
+        waited = len(scores) - 1 - scores.index(max(scores)) if scores else 0
+        return self.epoch >= self.recipe.epochs or 0 < self.recipe.patience <= waited
+
+    def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(clips, targets) of the rest of the epoch in progress."""
+        made = self.source.epoch(self.epoch, self.recipe.batch)
+        for clips, targets in islice(made, self.step % self.per_epoch, self.per_epoch):
+            yield torch.from_numpy(clips).to(self.device), torch.from_numpy(targets).to(self.device)
+
+    def learn(self, clips: torch.Tensor, targets: torch.Tensor) -> None:
+        """One step."""
+        recipe = self.recipe
+        draws = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
+        with torch.autocast(device_type(self.device), torch.bfloat16, enabled=self.bfloat16):
+            colours = draw_colours(len(clips), recipe, draws)
+            made = self.student(*map(colours.change, self.student.backbone.inputs(clips)))
+        loss = F.mse_loss(made.float(), self.student.channels(targets))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        steps = recipe.epochs * self.per_epoch
+        for group in self.optimiser.param_groups:
+            group["lr"] = one_cycle(self.step, steps, recipe.learning_rate, recipe.warmup)
+        self.optimiser.step()
+        self.step += 1
+        self.loss += loss.item()
+
+    def close_epoch(self, held_out: ClipSource | None) -> Epoch:
+        """R2 on held-out clips after the last step of an epoch; the best backbone so far is kept."""
+        r2 = None
+        if held_out is not None:
+            r2 = explained(self.student, held_out, self.recipe.batch, self.device, self.bfloat16)
+        made = Epoch(self.epoch - 1, self.step, self.loss / self.per_epoch, r2)
+        if r2 is None or all(one.r2 is None or one.r2 < r2 for one in self.history):
+            self.best = {name: value.clone() for name, value in self.student.backbone.state_dict().items()}
+        self.history.append(made)
+        self.loss = 0.0
+        return made
+
+    def save(self, path: Path) -> None:
+        state = {
+            "student": self.student.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "best": self.best,
+            "step": self.step,
+            "loss": self.loss,
+            "history": [asdict(one) for one in self.history],
+            "recipe": asdict(self.recipe),
+        }
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(path, content.getvalue())
+
+    def load(self, path: Path) -> None:
+        """Puts back what `save` wrote; WeightsError where the file is damaged or of another recipe."""
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            if state["recipe"] != asdict(self.recipe):
+                raise WeightsError(
+                    f"{path}: the training there has other settings: {state['recipe']}. Repeat the command it began "
+                    "with, or start anew with --overwrite"
+                )
+            self.student.load_state_dict(state["student"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.best, self.step, self.loss = state["best"], int(state["step"]), float(state["loss"])
+            self.history = [Epoch(**one) for one in state["history"]]
+        except WeightsError:
+            raise
+        except Exception as error:  # torch raises another type for every way in which a file can be wrong
+            raise WeightsError(f"{path}: no training to go on with ({error}). Start anew with --overwrite") from None
+
+
+def train_student(
+    training: Training,
+    held_out: ClipSource | None,
+    state: Path | None = None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+    told: Callable[[Epoch], None] = lambda epoch: None,
+) -> Backbone:
+    """Trains to the end and returns the backbone with the best R2, in evaluation mode.
+
+    `state` is written after every epoch, and when asked to stop, which raises Interrupted: the file then
+    holds the training as it was after its last whole step.
+    """
+    total = training.recipe.epochs * training.per_epoch
+    if training.step == 0:
+        training.student.channels.measure(training.source)
+    with tqdm(total=total, initial=training.step, unit="step", desc="student", mininterval=1.0) as progress:
+        while not training.finished:
+            training.student.train()
+            for clips, targets in training.batches():
+                training.learn(clips, targets)
+                progress.update()
+                if asked_to_stop() and training.step % training.per_epoch:
+                    break
+            if training.step % training.per_epoch == 0:
+                made = training.close_epoch(held_out)
+                progress.set_postfix(loss=f"{made.loss:.3f}", **({} if made.r2 is None else {"R2": f"{made.r2:.3f}"}))
+                told(made)
+            if state is not None:
+                training.save(state)
+            if asked_to_stop() and not training.finished:
+                raise Interrupted(f"stopped after {training.step:,} steps, which are kept")
+    backbone = training.student.backbone
+    backbone.load_state_dict(training.best)
+    return backbone.eval()

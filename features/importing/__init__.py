@@ -1,0 +1,1 @@
+"""Features made elsewhere, on their way into a store."""

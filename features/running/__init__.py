@@ -1,0 +1,1 @@
+"""Many videos by many workers: jobs, watchdog, reports."""

@@ -1,0 +1,1 @@
+"""The feature store: clip grid, parts, index, shards, reading."""

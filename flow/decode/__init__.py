@@ -1,0 +1,1 @@
+"""Videos: which ones, what they say about themselves, and their frames."""

@@ -1,0 +1,1 @@
+"""From videos to motion stores: settings, jobs, chunks, quantised flow at rest."""

@@ -1,0 +1,125 @@
+"""From videos to jobs: what flow.tvl1 and flow.gradient have in common."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from features.running import jobs
+from features.running.shares import larger_than_a_share, share_files
+from features.storage.store import stored_fingerprints
+from flow.decode.video import MIN_DECODED, list_videos, probe
+from flow.pipeline.chunk import planned_fingerprint
+from flow.pipeline.planning import Planned, Probe, plan_videos
+from flow.pipeline.settings import Settings
+from flow.pipeline.store import CHUNK, chunk_starts, chunk_stream
+from flow.pipeline.tasks import compute_chunk
+
+BUNDLE = 4 * CHUNK  # frames of a GPU's job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that both commands have."""
+    parser.add_argument(
+        "--videos", nargs="+", action="extend", required=True, metavar="PATH", help="files, folders, globs, .txt lists"
+    )
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frames at this rate, left out or repeated (default: as they come); with it, a folder of numbered "
+        "pictures is a video",
+    )
+    parser.add_argument("--size", type=int, default=256, metavar="PX", help="short side after resizing (default: 256)")
+    parser.add_argument("--crop", type=int, default=224, metavar="PX", help="centre square to keep (default: 224)")
+    parser.add_argument("--decoder", default="auto", help="auto, av, opencv or decord (default: auto)")
+    parser.add_argument(
+        "--min-decoded",
+        type=float,
+        default=MIN_DECODED,
+        help="share of the frames promised by a file that must decode; the video then ends where decoding stopped",
+    )
+    jobs.add_arguments(parser)
+
+
+def run(args: argparse.Namespace, settings: Settings, store: Path, command: str) -> jobs.Report:
+    """Computes the chunks that are not there yet; a video that cannot even be opened is a failure among the others."""
+    there: dict[tuple[str, str], str] = {}
+
+    def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
+        videos = list_videos(args.videos, fps=settings.fps)
+        there.update(stored_fingerprints(store))
+        common = larger_than_a_share(videos, args.shard)  # their chunks are dealt out, other videos as a whole
+        mine = share_files({video: path for video, path in videos.items() if video not in common}, args.shard)
+        planned, failures = plan_videos({**mine, **common}, _probe(settings), _asked(settings), store)
+        for video in [video for video, plan in planned.items() if plan.info.num_frames < 2]:
+            message = f"{planned.pop(video).info.path}: one frame has no motion: it takes two. Leave this video out"
+            failures.append({"video": video, "cause": "VideoError", "message": message})
+        work = [job for video in planned for job in _chunks(video, planned[video], settings, store)]
+        dealt = [job for job in work if job.video in common]
+        if args.shard is not None:
+            dealt = jobs.share(dealt, *args.shard)
+        work = [job for job in work if job.video not in common] + dealt
+        return bundled(work) if settings.backend == "cuda" else work, failures
+
+    def is_there(chunk: dict[str, Any]) -> bool:
+        stream = chunk_stream(settings.cue, chunk["start"])
+        return there.get((chunk["video"], stream)) == planned_fingerprint(settings, chunk)
+
+    def done(job: jobs.Job) -> bool:
+        return all(is_there(chunk) for chunk in job.payload.get("chunks", {job.key: job.payload}).values())
+
+    return jobs.run(
+        plan,
+        command=command,
+        report_path=store.with_suffix(".reports") / f"{command}.json",
+        store=store,
+        done=done,
+        device="cuda" if settings.backend == "cuda" else "cpu",
+        **{**jobs.options(args), "shard": None},
+    )
+
+
+def _probe(settings: Settings) -> Probe:
+    return lambda path: probe(path, decoder=settings.decoder, fps=settings.fps)
+
+
+def _asked(settings: Settings) -> str:
+    """What beside a file decides what _probe says of it."""
+    return f"{settings.decoder} {settings.fps}"
+
+
+def _chunks(video: str, planned: Planned, settings: Settings, store: Path) -> list[jobs.Job]:
+    num_pairs = planned.info.num_frames - 1
+    starts = chunk_starts(num_pairs)
+    made = {"store": str(store.absolute()), "last_start": starts[-1], "settings": settings.to_json()}
+    return [
+        jobs.Job(
+            chunk_stream(video, start),
+            compute_chunk,
+            {"video": video, **planned.payload, **made, "start": start},
+            min(CHUNK, num_pairs - start) + (start == 0),
+            video,
+        )
+        for start in starts
+    ]
+
+
+def bundled(work: list[jobs.Job]) -> list[jobs.Job]:
+    """The same chunks in fewer jobs, for a solver that wants many pairs at once."""
+    from flow.pipeline.bundle import compute_bundle  # needs Triton, which only a GPU's backend does
+
+    bundles: list[list[jobs.Job]] = []
+    for job in work:
+        if not bundles or sum(one.weight for one in bundles[-1]) + job.weight > BUNDLE + 1:
+            bundles.append([])
+        bundles[-1].append(job)
+    return [
+        jobs.Job(
+            f"{chunks[0].key}+{len(chunks)}",
+            compute_bundle,
+            {"chunks": {job.key: job.payload for job in chunks}},
+            sum(job.weight for job in chunks),
+            " ".join(dict.fromkeys(job.video for job in chunks)),
+        )
+        for chunks in bundles
+    ]
