@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,15 +44,47 @@ class _Place(NamedTuple):
         return f"{self.path}: video {shown(self.video)}{annotation}"
 
 
+class _Annotation(NamedTuple):
+    """A sound annotation, in a third of the memory that its JSON object takes."""
+
+    start: float
+    end: float
+    label: str
+    number: int | None
+
+
+class _Compact:
+    """Annotations as tuples, labels once each; whatever is not as it should be stays to be told of."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+
+    def __call__(self, found: dict[str, Any]) -> Any:
+        if "segment" not in found or not 2 <= len(found) <= 3:
+            return found
+        segment, label, number = found["segment"], found.get("label"), found.get("label_id")
+        if type(label) is not str or type(segment) is not list or len(segment) != 2:
+            return found
+        start, end = segment
+        if type(start) is not float or type(end) is not float or not -inf < start + end < inf:
+            return found
+        number = number if type(number) is int else _whole(number)
+        return _Annotation(start, end, self._labels.setdefault(label, label), number)
+
+
 def json_entries(path: Path) -> list[Entry]:
-    root = json_of(path, AnnotationError)
+    root = json_of(path, AnnotationError, _Compact())
     database = root.get("database", _of_mmaction2(path, root)) if isinstance(root, dict) else None
     if not isinstance(database, dict):
         raise AnnotationError(
             f"{path}: expected a JSON object with 'database' -> video -> 'subset', 'duration', 'annotations'"
             + (f"; found the keys {', '.join(map(shown, list(root)[:5]))}" if isinstance(root, dict) else "")
         )
-    return [_json_entry(path, video, row) for video, row in database.items()]
+    entries = []
+    for video in list(database):
+        entries.append(_json_entry(path, video, database[video]))
+        database[video] = None  # of a million annotations a copy is enough
+    return entries
 
 
 def _of_mmaction2(path: Path, root: dict[str, object]) -> dict[str, object] | None:
@@ -142,6 +174,11 @@ def _json_entry(path: Path, video: str, row: object) -> Entry:
     fps = row.get("fps")
     segments, labels, ids = [], [], []
     for position, item in enumerate(row["annotations"]):
+        if type(item) is _Annotation:
+            segments.append((item[0], item[1]))
+            labels.append(item[2])
+            ids.append(item[3])
+            continue
         try:
             start, end = item["segment"]
             label, number = item["label"], item.get("label_id")

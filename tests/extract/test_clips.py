@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from extract.cues import motion_views
 from extract.cues.clips import batches, cut
-from extract.cues.cue import motion_views, show_rgb
+from extract.cues.cue import show_rgb
 from extract.cues.motion_views import BatchedFlowView, FlowView, GradientView
 from extract.pipeline.settings import Settings
 from features.running.stopwatch import Stopwatch
