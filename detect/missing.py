@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from features.files.commit import write_whole
+from command.writing import write_whole
 from features.storage.store import Store, StoreError
 
 REFUSE, SKIP = "refuse", "skip"

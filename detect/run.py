@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from command.exit_codes import ExitCode
+from command.outputs import refuse_no_place
 from command.runner import run_command
 from detect.devices import choose_device
 from detect.inference import check_store, detect_video
@@ -28,7 +29,6 @@ from detect.model.detector import Detector, DetectorError
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import write_detections
 from features.files.dashes import parse_args
-from features.files.outputs import refuse_no_place
 from features.running.options import add_verify
 from features.running.report import write_report
 from features.storage.rates import note_of_many, rates_of

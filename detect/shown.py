@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from command.writing import write_whole
 from evaluate.reporting.timeline_png import draw_timeline
 from evaluate.reporting.timeline_rows import Strip, make_row
-from features.files.commit import write_whole
 
 
 class Action(NamedTuple):

@@ -29,7 +29,9 @@ import torch
 from tqdm import tqdm
 
 from command.exit_codes import ExitCode
+from command.outputs import refuse_overwriting
 from command.runner import run_command
+from command.writing import DISK_ERRORS
 from detect.inference import detect
 from detect.model.detector import Detector, DetectorError
 from detect.shown import Action, tell, write_shown
@@ -38,9 +40,7 @@ from extract.burn import burn_labels
 from extract.pipeline.devices import add_device, choose_device
 from extract.pipeline.new_videos import Embedder
 from extract.pipeline.settings import SettingsError
-from features.files.commit import DISK_ERRORS
 from features.files.dashes import parse_args
-from features.files.outputs import refuse_overwriting
 from features.running.report import write_report
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import ClipGrid

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from command.outputs import check_outputs
 from command.runner import run_command
-from evaluate.files.writing import check_outputs, write_json
+from command.writing import write_json
 from evaluate.reporting.cost_records import METHODS, Cost, compare_cost, read_reports
 
 

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from command.outputs import check_outputs
 from command.runner import run_command
+from command.writing import write_json
 from evaluate.errors.compare import class_gains, confident_agreement
 from evaluate.errors.diagnosis import agreement_sentence, diagnose, gain_table
 from evaluate.files.annotation_files import truth_files
-from evaluate.files.writing import check_outputs, write_json
 from evaluate.metrics.runs import add_run_arguments, judged_runs, parse_runs
 
 

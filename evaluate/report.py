@@ -15,11 +15,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from command.outputs import check_outputs
 from command.runner import run_command
+from command.writing import write_json, write_text
 from evaluate.cost import cost_table
 from evaluate.files.annotation_files import truth_files
 from evaluate.files.annotations import Annotations
-from evaluate.files.writing import check_outputs, write_json, write_text
 from evaluate.metrics.protocols import ProtocolError
 from evaluate.metrics.runs import add_run_arguments, judged_runs, parse_runs
 from evaluate.reporting.cost_records import compare_cost, read_reports

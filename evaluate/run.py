@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from command.outputs import check_outputs
 from command.runner import run_command
+from command.writing import write_json
 from evaluate.files.annotation_files import read_ambiguous, read_class_ids, read_classes, truth_files
 from evaluate.files.annotations import REPAIRS, Annotations, read_annotations
 from evaluate.files.class_ids import ClassIds
 from evaluate.files.formats import detections_for
-from evaluate.files.writing import check_outputs, write_json
 from evaluate.metrics.protocols import PROTOCOLS, ProtocolError
 from evaluate.metrics.recall import average_recall
 from evaluate.metrics.rules import RULES

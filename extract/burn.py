@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 
-from features.files.commit import whole_file
+from command.writing import whole_file
 from flow.decode.video import MIN_DECODED, read_frames
 
 TICK = Fraction(1, 90_000)  # s; fine enough for every frame rate, variable ones too

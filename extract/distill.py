@@ -25,8 +25,10 @@ from pathlib import Path
 import torch
 
 import features
+from command.outputs import refuse_no_place
 from command.runner import run_command
 from command.signals import StopSignal
+from command.writing import write_whole
 from extract.backbones import BACKBONES, build_backbone, find_backbone
 from extract.backbones.base import Backbone
 from extract.backbones.checkpoints import write_state
@@ -36,8 +38,6 @@ from extract.pipeline.settings import SettingsError
 from extract.students.clip_samples import TaughtVideo, VideoClips
 from extract.students.student import Student, StudentRecipe
 from extract.students.training import Epoch, Training, train_student
-from features.files.commit import write_whole
-from features.files.outputs import refuse_no_place
 from features.running.options import add_verify
 from features.storage.store import Store
 from flow.decode.video import VideoError, list_videos, probe

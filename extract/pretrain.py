@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from command.outputs import refuse_no_place
 from command.runner import run_command
 from extract.cues.cue import CUES
 from extract.world.pretraining import Recipe, pretrain, write_weights
-from features.files.outputs import refuse_no_place
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 import features
 from command.runner import run_command
-from features.files.commit import whole_file
+from command.writing import whole_file
 from features.files.found import walk
 from features.files.grid_file import write_grid_file
 from features.running.options import add_verify

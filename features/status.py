@@ -21,7 +21,7 @@ from typing import Any
 
 import features
 from command.runner import run_command
-from features.files.commit import temporary_files
+from command.writing import temporary_files
 from features.files.layout import parts_folder
 from features.files.report_file import read_report
 from features.storage.store import Store

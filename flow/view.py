@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 
 from command.errors import OutputError
+from command.outputs import refuse_overwriting
 from command.runner import run_command
-from features.files.commit import whole_file, write_whole
+from command.writing import whole_file, write_whole
 from features.files.dashes import parse_args
-from features.files.outputs import refuse_overwriting
 from flow.decode.geometry import Geometry
 from flow.decode.video import VideoError, probe, read_frames
 from flow.pipeline.difference import temporal_gradient

@@ -25,9 +25,9 @@ from tqdm import tqdm
 from command.errors import FlowlessError
 from command.exit_codes import ExitCode
 from command.runner import run_command
+from command.writing import write_whole
 from evaluate.files.annotations import read_annotations
 from evaluate.reporting.cost_records import DISTILLED, RGB_ONLY, CostError, compare_cost, read_reports
-from features.files.commit import write_whole
 from flowless.study_picture import draw
 from flowless.study_table import Result, markdown
 

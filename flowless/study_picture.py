@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 from matplotlib.figure import Figure
 
-from features.files.commit import write_whole
+from command.writing import write_whole
 from flowless.study_table import Result
 
 SHOWN = {  # row -> where its name stands, in points from its mark

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from command.writing import write_whole
 from detect.missing import MISSING, REFUSE
 from detect.model.architecture import Architecture
 from detect.model.fusion import FusionConfig
 from detect.suppress import Suppression
-from features.files.commit import write_whole
 from train.settings import TrainingError as TrainingError
 from train.settings import from_dict, moved, read_json
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from features.files.commit import write_whole
+from command.writing import write_whole
 from train.settings import TrainingError
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from features.files.commit import write_whole
+from command.writing import write_whole
 
 DIGEST = "sha256"  # the key it stands under
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from command.errors import FlowlessError
+from command.writing import write_whole
 from evaluate.files.reading import is_number, json_of, shown
-from evaluate.files.writing import write_whole
 
 DEGENERATE = ("refuse", "drop", "keep")
 

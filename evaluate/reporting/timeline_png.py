@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from evaluate.files.writing import write_whole
+from command.writing import write_whole
 from evaluate.reporting.fonts import families_for
 from evaluate.reporting.timeline_rows import Row, Strip, colours_of, ink_on, legend_of
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from command.errors import FlowlessError
-from features.files.commit import write_whole
+from command.writing import write_whole
 
 COUNTER = "num_batches_tracked"
 PREFIXES = ("module.", "backbone._model.", "_model.")

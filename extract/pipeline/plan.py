@@ -19,7 +19,8 @@ from extract.pipeline.tasks import extract_video
 from features.running import jobs
 from features.running.shares import share_files
 from features.storage.store import StoreError, stored_fingerprints
-from flow.decode.video import DECODERS, MIN_DECODED, VideoInfo, list_videos, probe
+from flow.decode.options import add_decoder, add_videos
+from flow.decode.video import VideoInfo, list_videos, probe
 from flow.pipeline.planning import Probe, plan_videos
 from flow.pipeline.settings import Settings as FlowSettings
 from flow.pipeline.store import chunk_starts
@@ -28,16 +29,7 @@ from flow.tvl1_common.parameters import choose_parameters
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that every extraction has."""
-    parser.add_argument(
-        "--videos", nargs="+", action="extend", required=True, metavar="PATH", help="files, folders, globs, .txt lists"
-    )
-    parser.add_argument(
-        "--fps",
-        type=float,
-        metavar="N",
-        help="frames at this rate, left out or repeated (default: as they come); with it, a folder of numbered "
-        "pictures is a video",
-    )
+    add_videos(parser)
     parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
     parser.add_argument(
         "--backbone",
@@ -53,13 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=Settings.batch, help="clips at a time; 0: by backbone and device")
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
     add_device(parser)
-    parser.add_argument("--decoder", choices=["auto", *DECODERS], default="auto")
-    parser.add_argument(
-        "--min-decoded",
-        type=float,
-        default=MIN_DECODED,
-        help="share of the frames promised by a file that must decode; the video then ends where decoding stopped",
-    )
+    add_decoder(parser)
     jobs.add_arguments(parser)
 
 

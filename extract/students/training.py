@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from command.signals import Interrupted
+from command.writing import write_whole
 from extract.backbones import Backbone
 from extract.backbones.checkpoints import WeightsError
 from extract.students.clip_samples import ClipSource
 from extract.students.student import Student, StudentRecipe, device_type, draw_colours, explained, one_cycle
-from features.files.commit import write_whole
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from command.writing import whole_file
 from extract.world.photographs import WorldError
-from features.files.commit import whole_file
 
 CODEC = "libx264"
 # crf 18: about 42 dB, compressed as videos are. Without mbtree: libx264 computes the macroblock tree in floating point,

@@ -14,12 +14,12 @@ import cv2
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from command.writing import write_whole
 from extract.world.film import write
 from extract.world.photographs import WorldError, photographs
 from extract.world.scene import render
 from extract.world.untrimmed import FPS
 from extract.world.worlds import World
-from features.files.commit import write_whole
 
 
 def make(world: World, out: Path, workers: int = 1) -> tuple[int, int]:

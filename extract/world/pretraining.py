@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from command.writing import write_whole
 from extract.backbones.nano import Nano
 from extract.world.film import through_codec
 from extract.world.scene import render
 from extract.world.trimmed import CLIP_CLASSES, stage_clip
 from extract.world.untrimmed import FPS
-from features.files.commit import write_whole
 from flow.pipeline.difference import temporal_gradient
 from flow.pipeline.store import dequantise, quantise
 from flow.solver import make_solver

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from features.files.commit import write_whole
+from command.writing import write_whole
 from features.files.layout import StoreError
 from features.files.strict_json import positive, positive_int, read_json
 

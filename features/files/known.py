@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from command.errors import FlowlessError
-from features.files.commit import locked, write_whole
+from command.writing import locked, write_whole
 
 SCHEMA = "flowless/known/1"
 SETTLED_S = 2.0  # a file written to more recently may change again without a new time, on a coarse clock

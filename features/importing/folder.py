@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from command.writing import DISK_ERRORS
 from features.files.array_file import native, read_array
-from features.files.commit import DISK_ERRORS
 from features.files.grid_file import STRIDE, WINDOW, GridFile, agreed, read_grid_file
 from features.files.layout import IMPORTED, StoreError
 from features.importing import fit

@@ -27,7 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from features.files.commit import DISK_ERRORS
+from command.writing import DISK_ERRORS
 
 BEAT_S = 0.2  # heartbeats are sent at most this often
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from command.exit_codes import ExitCode
 from command.signals import Interrupted, interruptible
-from features.files.commit import sweep_abandoned
+from command.writing import sweep_abandoned
 from features.files.layout import StoreError, parts_folder
 from features.files.report_file import read_report
 from features.running.engines import ENGINES, EngineError

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from command.exit_codes import ExitCode
-from features.files.commit import locked, write_whole
+from command.writing import locked, write_whole
 from features.files.report_file import SCHEMA, read_report
 from features.running.supervisor import Outcome
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import h5py
 
-from features.files.commit import locked, sweep_abandoned, write_whole
+from command.writing import locked, sweep_abandoned, write_whole
 from features.files.known import FileState, Known, file_state
 from features.files.layout import (
     SCHEMA,

@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from features.files.commit import write_whole
+from command.writing import write_whole
 from features.files.layout import SCHEMA, StoreError, group_name, part_path
 from features.storage.container import (
     file_image,

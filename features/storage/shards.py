@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 from tqdm import tqdm
 
-from features.files.commit import DISK_ERRORS, whole_file
+from command.writing import DISK_ERRORS, whole_file
 from features.files.layout import SCHEMA, StoreError, group_name, part_path, parts_folder, shards_folder
 from features.storage.container import new_group, on_disk, read_attribute, read_attributes, write_attribute
 from features.storage.index import build_index

@@ -7,7 +7,8 @@ from typing import Any
 from features.running import jobs
 from features.running.shares import larger_than_a_share, share_files
 from features.storage.store import stored_fingerprints
-from flow.decode.video import MIN_DECODED, list_videos, probe
+from flow.decode.options import add_decoder, add_videos
+from flow.decode.video import list_videos, probe
 from flow.pipeline.chunk import planned_fingerprint
 from flow.pipeline.planning import Planned, Probe, plan_videos
 from flow.pipeline.settings import Settings
@@ -19,25 +20,10 @@ BUNDLE = 4 * CHUNK  # frames of a GPU's job
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that both commands have."""
-    parser.add_argument(
-        "--videos", nargs="+", action="extend", required=True, metavar="PATH", help="files, folders, globs, .txt lists"
-    )
-    parser.add_argument(
-        "--fps",
-        type=float,
-        metavar="N",
-        help="frames at this rate, left out or repeated (default: as they come); with it, a folder of numbered "
-        "pictures is a video",
-    )
+    add_videos(parser)
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="short side after resizing (default: 256)")
     parser.add_argument("--crop", type=int, default=224, metavar="PX", help="centre square to keep (default: 224)")
-    parser.add_argument("--decoder", default="auto", help="auto, av, opencv or decord (default: auto)")
-    parser.add_argument(
-        "--min-decoded",
-        type=float,
-        default=MIN_DECODED,
-        help="share of the frames promised by a file that must decode; the video then ends where decoding stopped",
-    )
+    add_decoder(parser)
     jobs.add_arguments(parser)
 
 

@@ -21,8 +21,8 @@ import av
 import numpy as np
 
 import features
+from command import writing
 from extract.pipeline.settings import Settings
-from features.files import commit
 from features.files.layout import cache_folder
 from features.storage.index import build_index
 from features.storage.store import Part, fingerprint, write_part
@@ -60,7 +60,7 @@ def write_videos(folder: Path) -> None:
 
 
 def write_parts(store: Path, names: list[str], made: Callable[[str], str]) -> None:
-    commit._sync = lambda path: None  # thousands of waits for the disk, and not what is measured here
+    writing._sync = lambda path: None  # thousands of waits for the disk, and not what is measured here
     arrays = {"features": np.ones((8, 16), np.float16), "t_center": np.arange(8.0)}
     for name in names:
         attributes = {"fingerprint": made(name), "feature_id": "x", "fps": 25.0, "stride": 4, "window": 16}

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import features
-from features.files import commit
-from features.files.commit import whole_file
+from command import writing
+from command.writing import whole_file
 from features.storage.index import build_index
 from features.storage.store import Part, fingerprint, write_part
 
@@ -73,7 +73,7 @@ def large_parts(folder: Path) -> dict[str, float]:
 
 def large_index(folder: Path) -> dict[str, float]:
     store = folder / "many.h5"
-    commit._sync = lambda path: None  # thousands of waits for the disk, and not what is measured here
+    writing._sync = lambda path: None  # thousands of waits for the disk, and not what is measured here
     array = np.ones((8, 16), np.float16)
     for number in range(VIDEOS):
         for stream in ("rgb", "flow"):

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluate.files.writing import OutputError, check_outputs, write_whole
+from command.errors import OutputError
+from command.outputs import check_outputs
+from command.writing import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

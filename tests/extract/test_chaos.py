@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from features.files.commit import temporary_files
+from command.writing import temporary_files
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 22

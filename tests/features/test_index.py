@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import features
+from command import writing
 from features import pack
-from features.files import commit
 from features.files.layout import cache_folder, part_path
 from features.storage import index
 from features.storage.index import build_index, read_contents, stored_fingerprints
@@ -54,7 +54,7 @@ def test_without_locks_a_late_writer_does_not_undo_anothers_index(store: Path, m
         build_index(store)
         assert "d" in features.open(store).videos
 
-    monkeypatch.setattr(commit.fcntl, "flock", refuse)
+    monkeypatch.setattr(writing.fcntl, "flock", refuse)
     add(store, "c")
     slow_down(monkeypatch, another_task)
     build_index(store)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
+import math
 import os
 import re
 import secrets
@@ -17,8 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 # No other file would fare better: no room, no right or no way to write.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
@@ -51,10 +52,26 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 def write_whole(target: Path, data: bytes) -> Path:
-    """Writes data to target through a temporary file. A full disk raises OSError with its errno and leaves no trace."""
+    """Writes data to target through a temporary file. A full disk raises OSError with its errno and leaves no trace.
+
+    Devices and pipes are written to as they are.
+    """
+    if target.exists() and not target.is_file() and not target.is_dir():
+        target.write_bytes(data)  # /dev/stdout, /dev/null: nothing to be replaced
+        return target
     with whole_file(target) as temporary:
         temporary.write_bytes(data)
     return target
+
+
+def write_text(target: Path, text: str) -> Path:
+    """UTF-8. Half of a character, as JSON can hold it, becomes "?"."""
+    return write_whole(target, text.encode(errors="replace"))
+
+
+def write_json(target: Path, content: Any) -> Path:
+    """JSON without NaN: what is undefined is null."""
+    return write_text(target, json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n")
 
 
 def temporary_name() -> str:
@@ -114,6 +131,8 @@ def _is_abandoned(leftover: Path) -> bool:
         return False
     if ours[2] != _host():
         return time.time() - leftover.stat().st_mtime > STALE_S
+    import psutil  # only where something was left; commands that merely write start without it
+
     try:
         return psutil.Process(int(ours[1])).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -132,3 +151,11 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from command.errors import OutputError
@@ -28,6 +28,26 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path], remedy: 
             raise OutputError(f"{output} would be written over {clash}, which is read. {remedy}")
 
 
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Before anything is written: no output is an input, a folder, or the place of another output.
+
+    outputs: option -> path, None where it is not given. Raises OutputError.
+    """
+    read = [path for path in inputs if path is not None]
+    told: dict[str, Path] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        refuse_no_place(option, path)
+        for other in read:
+            if _same(path, other):
+                raise OutputError(f"{option} {path}: this is what is read ({other}); name another file")
+        for first, other in told.items():
+            if _same(path, other):
+                raise OutputError(f"{option} {path}: {first} writes there too; name two files")
+        told[option] = path
+
+
 def refuse_no_place(option: str, path: Path) -> None:
     """OutputError if no file can be written at path: it is a folder, or what it lies in is a file. Makes nothing."""
     if path.is_dir():
@@ -35,6 +55,11 @@ def refuse_no_place(option: str, path: Path) -> None:
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir():
         raise OutputError(f"{option} {path}: {above} is a file, not a folder")
+
+
+def _same(one: Path, other: Path) -> bool:
+    identity = _identity(one)
+    return _real(one) == _real(other) or (identity is not None and identity == _identity(other))
 
 
 def _real(path: Path) -> str:

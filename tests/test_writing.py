@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from features.files import commit
-from features.files.commit import sweep_abandoned, temporary_name, whole_file, write_whole
+from command import writing
+from command.writing import sweep_abandoned, temporary_name, whole_file, write_whole
 
 
 def leave(folder: Path, name: str) -> Path:
@@ -49,7 +49,7 @@ def test_files_of_other_programs_are_never_swept(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_another_host_are_given_up_after_a_day(tmp_path: Path, dead_name: str) -> None:
-    name = dead_name.replace(commit._host(), "some-other-host")
+    name = dead_name.replace(writing._host(), "some-other-host")
     left = leave(tmp_path, name)
     assert sweep_abandoned(tmp_path) == 0
     os.utime(left, (0, time.time() - 25 * 3600))
