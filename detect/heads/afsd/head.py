@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from detect.heads.actionformer.targets import level_sizes
 from detect.heads.afsd import losses
-from detect.heads.afsd.layers import axis_of
+from detect.heads.afsd.consistency import cut_action
+from detect.heads.afsd.layers import axis_of, single
 from detect.heads.afsd.network import FrameMap, Output, Pyramid, Refinement, Regions, Tower
 from detect.heads.afsd.targets import Points, assign_points, assign_proposals, boundary_maps, pad_points, points_of
-from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
+from detect.heads.base import Assignment, Candidates, Head, Predictions, Rearranged, Rearranging, Targets
 from detect.suppress import Suppression
 from detect.windows import SampleRule
 
@@ -48,6 +50,7 @@ class AFSDConfig:
     smooth: bool = False  # refinement by a smooth L1 loss (ActivityNet)
     offset_weight: float = 10.0  # of either loss of boundaries beside those of classes; 1 for ActivityNet
     map_weight: float = 0.1  # of the losses of starts and ends in the first level, beside those in frames
+    consistency_weight: float = 0.0  # of boundary consistency; 0.1 is the authors', OpenTAD leaves it out
     focal_alpha: float = 0.25  # of background; 1 - alpha of every class
     focal_gamma: float = 2.0
     min_score: float = 0.01  # candidates below are not decoded
@@ -71,7 +74,7 @@ class AFSDConfig:
         AFSD.sample_rule(self)  # refuses what is no number of steps
 
 
-class AFSD(Head):
+class AFSD(Head, Rearranging):
     """Predictions, N points of all levels, F = frames · T:
 
     logits (B, N, C + 1), background last; distances (B, N, 2) > 0 in steps to start and end; valid (B, N).
@@ -83,7 +86,16 @@ class AFSD(Head):
     Config: ClassVar[type] = AFSDConfig
     suppression: ClassVar[Suppression] = Suppression(max_per_video=2000)  # OpenTAD; the authors: 5000
     of_training: ClassVar[frozenset[str]] = frozenset(
-        {"min_iou", "refine_best", "smooth", "offset_weight", "map_weight", "focal_alpha", "focal_gamma"}
+        {
+            "min_iou",
+            "refine_best",
+            "smooth",
+            "offset_weight",
+            "map_weight",
+            "consistency_weight",
+            "focal_alpha",
+            "focal_gamma",
+        }
     )
 
     def __init__(self, in_channels: int, num_classes: int, config: AFSDConfig) -> None:
@@ -137,8 +149,9 @@ class AFSD(Head):
         keep = axis.keep
         regions = Regions(pad_points(distances.detach(), sizes), axis, mask.sum(1), self.config.frames)
         frame_map = predictions["frame_map"]
-        location, by_location = self.location_refinement(predictions["location_map"], frame_map, regions, axis, keep)
-        classes, by_class = self.class_refinement(predictions["class_map"], frame_map, regions, axis, keep)
+        seen = regions.in_frames(frame_map)
+        location, by_location = self.location_refinement(predictions["location_map"], seen, regions, axis, keep)
+        classes, by_class = self.class_refinement(predictions["class_map"], seen, regions, axis, keep)
         steps = torch.cat([by_location[:, : mask.shape[1]], by_class[:, : mask.shape[1]]], dim=2)
         return {
             "refined_logits": self.refined_classifier.here(classes)[:, axis.points],
@@ -179,6 +192,25 @@ class AFSD(Head):
         """The student refines the teacher's proposals, so that both say what they see at the same places."""
         common = self.refine(student, teacher["distances"])
         return losses.of_teacher({**student, **common}, teacher, self.mask_of(student), self.config)
+
+    # ---- boundary consistency
+
+    def rearrange(self, targets: Targets, num_steps: int, generator: np.random.Generator) -> Rearranged | None:
+        """An action cut in two by a stretch of background from elsewhere in the sample."""
+        if self.config.consistency_weight == 0:
+            return None
+        return cut_action(targets, num_steps, self.config.frames, generator)
+
+    def rearranged_loss(self, features: Tensor, mask: Tensor, places: Tensor) -> dict[str, Tensor]:
+        """places (B, 3, 2): first part, second part and inserted background, in cells."""
+        axis = single(mask, features.dtype)
+        keep = axis.keep
+        x = self.pyramid.entry(features.transpose(1, 2) * keep, axis, keep) * keep
+        location = self.location_refinement.around(self.location(x, axis, keep), axis, keep)
+        classes = self.class_refinement.around(self.classes(x, axis, keep), axis, keep)
+        frame_map, frames = self.frame_map(x, mask), self.config.frames
+        consistency = losses.of_cut_action([frame_map, location, classes], places, mask.sum(1), frames)
+        return {"consistency": self.config.consistency_weight * consistency}
 
     # ---- detections
 

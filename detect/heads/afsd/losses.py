@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detect.heads.afsd.pooling import pool_boundaries, regions_around
 from detect.heads.afsd.targets import at_steps
 from detect.heads.base import Assignment, Predictions
 from detect.losses import iou_1d, soft_cross_entropy
@@ -99,6 +101,23 @@ def of_teacher(student: Predictions, teacher: Predictions, mask: Tensor, config:
         "quality": (judged * surer).sum() / refined_total,
         "boundary": in_frames + config.map_weight * in_steps,
     }
+
+
+def of_cut_action(maps: Sequence[Tensor], places: Tensor, lengths: Tensor, frames: int) -> Tensor:
+    """The end of an action's first part is like the start of its second, and unlike that of what was put between.
+
+    maps: in frames (B, frames · T, D), then in steps (B, T, 2D), starts in the first half of channels, ends in the other;
+    places (B, 3, 2) in cells as `consistency.cut_action` has them; lengths (B,) real steps. A margin of 1 between Euclidean
+    distances; maps in steps count a tenth. Mean over samples.
+    """
+    start, end = (places * frames).unbind(2)
+    regions = regions_around(start, end, end - start + 1)
+    terms = []
+    for values, weight, rate in zip(maps, (1.0, 0.1, 0.1), (1, frames, frames), strict=True):
+        last = (lengths * frames // rate - 1)[:, None]
+        starts, ends = pool_boundaries(values.float(), (regions / rate).trunc(), last).chunk(2, dim=2)
+        terms.append(weight * F.triplet_margin_loss(ends[:, 0], starts[:, 1], starts[:, 2]))
+    return torch.stack(terms).sum()
 
 
 def sureness(logits: Tensor) -> Tensor:

@@ -90,6 +90,14 @@ class Regions:
         self.frames = regions_around(start, end, end - start + 1)
         self.last_frame = (frames * length - 1)[:, None]
 
+    def in_frames(self, frame_map: Tensor) -> Tensor:
+        """Pooled from (B, F, D): (B, N, D)."""
+        return pool_boundaries(frame_map, self.frames, self.last_frame)
+
+    def in_levels(self, x: Tensor) -> Tensor:
+        """Pooled from (B, N, D), every proposal in its own level: (B, N, D)."""
+        return pool_boundaries(x, self.steps, self.last, self.first)
+
 
 class Refinement(nn.Module):
     """Features of proposals: their boundaries in the frame map and in their level, and their own step."""
@@ -102,11 +110,11 @@ class Refinement(nn.Module):
         self.joined = Layer(4 * width, width, 1, groups)
 
     def forward(
-        self, x: Tensor, frame_map: Tensor, regions: Regions, axis: Axis, keep: Tensor
+        self, x: Tensor, in_frames: Tensor, regions: Regions, axis: Axis, keep: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """x (B, N, D), frame_map (B, F, D). Returns (B, N, D), and what was pooled in the levels (B, N, 2D)."""
+        """x and in_frames, from `Regions.in_frames`, (B, N, D). Returns (B, N, D), and what is pooled in levels (B, N, 2D)."""
         around = self.around(x, axis, keep)
-        in_frames = self.frames(pool_boundaries(frame_map, regions.frames, regions.last_frame), axis, keep)
-        in_level = pool_boundaries(around, regions.steps, regions.last, regions.first)
-        every = torch.cat([in_frames, in_level, self.here(x, axis, keep)], dim=2)
+        every = torch.cat(
+            [self.frames(in_frames, axis, keep), regions.in_levels(around), self.here(x, axis, keep)], dim=2
+        )
         return self.joined(every, axis, keep), around

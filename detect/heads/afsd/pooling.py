@@ -32,19 +32,29 @@ def pool_boundaries(x: Tensor, regions: Tensor, last: Tensor, first: Tensor | in
 def largest_within(x: Tensor, spans: Tensor) -> Tensor:
     """x (B, T, D), spans (B, N, 2) of first and last step, both included -> (B, N, D), the largest of each channel.
 
-    Of a span that ends before it begins only the first step counts. The largest of 1, 2, 4, ... steps from each step on
-    are found by doubling; any span is covered by two of these, which may overlap.
+    Of a span that ends before it begins only the first step counts. The gradient goes to the largest, of equals to the
+    first.
     """
-    first, last = spans[..., 0], torch.maximum(spans[..., 0], spans[..., 1])
-    tables, size = [x], 1
+    return x.gather(1, _where_largest(x.detach(), spans[..., 0], torch.maximum(spans[..., 0], spans[..., 1])))
+
+
+def _where_largest(x: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """Steps (B, N, D). The largest of 1, 2, 4, ... steps from each step on are found by doubling; any span is covered by
+    two of these, which may overlap."""
+    values, steps, size = [x], [torch.arange(x.shape[1], device=x.device, dtype=torch.int32)[:, None].expand_as(x)], 1
     while 2 * size <= x.shape[1]:
-        table = tables[-1]
-        tables.append(torch.cat([torch.maximum(table[:, :-size], table[:, size:]), table[:, -size:]], dim=1))
+        later = values[-1][:, size:] > values[-1][:, :-size]
+        for tables in (values, steps):
+            table = tables[-1]
+            chosen = torch.where(later, table[:, size:], table[:, :-size])
+            tables.append(torch.cat([chosen, table[:, -size:]], dim=1))
         size *= 2
     doublings = _whole_log2(last - first + 1)
     rows = torch.arange(x.shape[0], device=x.device)[:, None]
-    every, offset = torch.cat(tables, dim=1), doublings * x.shape[1]
-    return torch.maximum(every[rows, offset + first], every[rows, offset + last + 1 - 2**doublings])
+    left = (rows, doublings * x.shape[1] + first)
+    right = (rows, doublings * x.shape[1] + last + 1 - 2**doublings)
+    value, step = torch.cat(values, dim=1), torch.cat(steps, dim=1)
+    return torch.where(value[right] > value[left], step[right], step[left]).long()
 
 
 def _whole_log2(count: Tensor) -> Tensor:
