@@ -58,7 +58,7 @@ class Batch:
     targets: list[Targets | None]  # None: what happens there is not known, which is not the same as background
     labelled: Tensor  # (B,), True on the rows that ground truth may judge
     teachers: Mapping[str, TeacherView] = field(default_factory=dict)  # by role: "motion", "joint"
-    rearranged: RearrangedView | None = None
+    rearranged: RearrangedView | None = None  # for a head that is set to learn from such
 
     def to(self, device: torch.device) -> Batch:
         return Batch(
@@ -182,7 +182,7 @@ class Samples(Dataset):
         targets = rearranged = None
         if labelled:
             targets = clip_targets(video.targets, start, stop, video.slack, self.sampling.min_overlap)
-            if isinstance(self.head, Rearranging):
+            if isinstance(self.head, Rearranging) and self.head.rearranges:
                 generator = np.random.default_rng([*key, REARRANGEMENT])
                 rearranged = self.head.rearrange(targets, stop - start, generator)
         teachers = {role: self.cut(teacher(video.name), start, stop) for role, teacher in pool.teachers.items()}
@@ -203,7 +203,9 @@ class Samples(Dataset):
         targets = [s.targets for s in samples]
         teachers = {role: self.view([s.teachers[role] for s in samples], length) for role in samples[0].teachers}
         labelled = torch.tensor([t is not None for t in targets])
-        rearranged = rearranged_view([s.rearranged for s in samples], length)
+        rearranged = None
+        if isinstance(self.head, Rearranging) and self.head.rearranges:
+            rearranged = rearranged_view([s.rearranged for s in samples], length)
         return Batch(tuple(s.video for s in samples), cues, mask, targets, labelled, teachers, rearranged)
 
     def view(self, answers: Sequence[Answer], length: int) -> TeacherView:
@@ -267,14 +269,11 @@ def pad(sequences: Sequence[Tensor], length: int) -> Tensor:
     return padded
 
 
-def rearranged_view(samples: Sequence[Rearranged | None], length: int) -> RearrangedView | None:
-    """Those samples of a batch, padded to `length` steps, that were rearranged."""
+def rearranged_view(samples: Sequence[Rearranged | None], length: int) -> RearrangedView:
+    """Those samples of a batch, padded to `length` steps, that were rearranged; it may be none."""
     found = [(row, sample) for row, sample in enumerate(samples) if sample is not None]
-    if not found:
-        return None
     order = torch.arange(length).repeat(len(found), 1)  # what is padded stays where it is
-    for row, (_, sample) in zip(order, found, strict=True):
-        row[: len(sample.order)] = sample.order
-    return RearrangedView(
-        torch.tensor([row for row, _ in found]), order, torch.stack([sample.places for _, sample in found])
-    )
+    for moved, (_, sample) in zip(order, found, strict=True):
+        moved[: len(sample.order)] = sample.order
+    rows = torch.tensor([row for row, _ in found], dtype=torch.int64)
+    return RearrangedView(rows, order, torch.stack([s.places for _, s in found]) if found else torch.zeros(0))

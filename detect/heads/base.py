@@ -141,13 +141,18 @@ class Rearranged(NamedTuple):
 
 
 class Rearranging(ABC):
-    """A head with a loss on samples whose steps have been put in another order."""
+    """A head that may learn from samples whose steps have been put in another order as well."""
+
+    @property
+    def rearranges(self) -> bool:
+        """Whether it is set to do so."""
+        return True
 
     @abstractmethod
     def rearrange(self, targets: Targets, num_steps: int, generator: np.random.Generator) -> Rearranged | None:
-        """A labelled sample of so many steps rearranged; None where that cannot be, or is not wanted."""
+        """A labelled sample of so many steps rearranged; None where that cannot be."""
 
     @abstractmethod
     def rearranged_loss(self, features: Tensor, mask: Tensor, places: Tensor) -> dict[str, Tensor]:
-        """Scalars by name, means over samples: features (B, in_channels, T) and mask (B, T) of rearranged samples, their
-        places stacked."""
+        """Scalars by name, means over samples: features (B, in_channels, T) and mask (B, T) of rearranged samples,
+        their places stacked. The same names, of value 0, where B is 0."""

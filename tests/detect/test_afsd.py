@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from detect.heads.afsd import losses
-from detect.heads.afsd.head import AFSD, AFSDConfig
+from detect.heads.afsd.config import AFSDConfig
+from detect.heads.afsd.head import AFSD
 from detect.heads.afsd.layers import Layer, axis_of
 from detect.heads.base import Predictions, Targets
 from detect.windows import SampleRule
@@ -97,7 +98,7 @@ def test_a_batch_is_its_samples_one_by_one() -> None:
 
 def test_a_proposal_may_be_of_any_length_and_stays_finite() -> None:
     model, (features, mask) = head(), sample((32, 1))
-    nn.init.constant_(model.distances.bias, 1000.0)  # type: ignore[arg-type]
+    nn.init.constant_(model.distances.convolution.bias, 1000.0)  # type: ignore[arg-type]
     predictions = model(features, mask)
     assert all(torch.isfinite(value).all() for name, value in predictions.items() if name != "valid")
     assigned = model.assign(predictions, [targets((3.0, 9.0, 0)), targets()])

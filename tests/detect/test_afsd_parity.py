@@ -3,8 +3,8 @@
 The numbers in tests/data/afsd_parity.npz were made once by the published code, for weights and inputs that the rules
 below give to both: networks, start and end losses and ActivityNet's losses by OpenTAD's feature version
 (github.com/sming256/OpenTAD), THUMOS'14's losses and the triplet loss by the authors' (github.com/TencentYoutuResearch/
-ActionDetection-AFSD). It saw each sample alone and unpadded, because its GroupNorm counts padded steps (docs/papers.md);
-here they are in one batch, padded with nonsense. Nothing of that code is needed to run this test.
+ActionDetection-AFSD). It saw each sample alone and unpadded, because its GroupNorm counts padded steps
+(docs/papers.md); here they are in one batch, padded with nonsense. Nothing of that code is needed to run this test.
 """
 
 import zlib
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from detect.heads.afsd.head import AFSD, AFSDConfig
+from detect.heads.afsd.config import AFSDConfig
+from detect.heads.afsd.head import AFSD
 from detect.heads.base import Predictions, Targets
 
 FROZEN = Path(__file__).parents[1] / "data" / "afsd_parity.npz"
@@ -61,7 +62,7 @@ def weights(like: dict[str, torch.Tensor], farther: float) -> dict[str, torch.Te
         elif tensor.ndim > 1:
             noise = noise / np.sqrt(tensor[0].numel()) * (0.3 if name.startswith("distances") else 1)
         else:
-            noise = 0.3 * noise + farther * (name == "distances.bias")
+            noise = 0.3 * noise + farther * (name == "distances.convolution.bias")
         values[name] = torch.tensor(noise, dtype=torch.float32)
     return values
 
@@ -124,7 +125,7 @@ def test_predictions_are_those_of_the_published_code(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_losses_are_those_of_the_published_code(case: str) -> None:
-    """Published labels lie in cells, ours in steps, half a step less; a published normaliser is a sample's positives."""
+    """Published labels lie in cells, ours in steps, half a step less; they normalise by a sample's positives."""
     model, lengths = head(case), CASES[case]["lengths"]
     with torch.no_grad():
         predictions = model(*inputs(case))

@@ -188,7 +188,7 @@ def test_calling_a_method_gives_its_losses(name: str, cues: tuple[str, ...], hea
 
 SIZES_OF = {
     "actionformer": ["head.levels=3", "head.window=5", "head.heads=2"],
-    "afsd": ["head.length=16", "head.levels=3", "head.groups=2"],
+    "afsd": ["head.length=16", "head.levels=3", "head.groups=2", "head.consistency_weight=0.1"],
     "steps": [],
     "queries": ["head.length=16"],  # of videos of 40 steps and more
 }

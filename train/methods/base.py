@@ -74,7 +74,7 @@ def taught_by_joint_teacher(head: Head, joint: Predictions, batch: Batch, weight
 
 
 def of_rearranged(detector: Detector, batch: Batch) -> dict[str, Tensor]:
-    """What the deployed head says of samples in another order of time; nothing where there are none."""
+    """What the deployed head says of samples in another order of time; nothing from a head that asks for none."""
     view, head = batch.rearranged, detector.head
     if view is None or not isinstance(head, Rearranging):
         return {}

@@ -9,7 +9,6 @@ axis of `frames` to a step. Proposals and their refinement can be had apart: `fo
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from detect.heads.actionformer.targets import level_sizes
 from detect.heads.afsd import losses
+from detect.heads.afsd.config import AFSDConfig
 from detect.heads.afsd.consistency import cut_action
 from detect.heads.afsd.layers import axis_of, single
 from detect.heads.afsd.network import FrameMap, Output, Pyramid, Refinement, Regions, Tower
@@ -27,51 +27,6 @@ from detect.suppress import Suppression
 from detect.windows import SampleRule
 
 FARTHEST = 12.0  # of the exponent of a distance: e^12 units are beyond any sample
-
-
-@dataclass(frozen=True)
-class AFSDConfig:
-    """Defaults are the published ones for THUMOS'14 unless a line says otherwise."""
-
-    width: int = 512  # channels; 64 does for the small world
-    length: int = 64  # steps of a sample, a multiple of 2^(levels - 1)
-    every: int = 1  # 3: only each third step of the features is read, as OpenTAD does with THUMOS'14's
-    overlap: float = 0.5  # of neighbouring windows
-    resize: int | None = None  # steps that every video is resized to (ActivityNet: 96); None: as many as it has
-    levels: int = 6
-    frames: int = 4  # of the finer axis, to a step; 8 for ActivityNet
-    groups: int = 32  # of channels normalised together
-    tower: int = 2  # convolutions before the outputs
-    unit: float = 0.25  # steps that a distance of 1 is: a frame
-    unit_doubles: bool = False  # from level to level (ActivityNet)
-    ranges: tuple[tuple[float, float], ...] | None = None  # steps to the farther boundary that each level tells
-    min_iou: float = 0.5  # of a proposal that is refined; 0.6 for ActivityNet
-    refine_best: bool = False  # in a sample where no proposal has it, the best (ActivityNet)
-    smooth: bool = False  # refinement by a smooth L1 loss (ActivityNet)
-    offset_weight: float = 10.0  # of either loss of boundaries beside those of classes; 1 for ActivityNet
-    map_weight: float = 0.1  # of the losses of starts and ends in the first level, beside those in frames
-    consistency_weight: float = 0.0  # of boundary consistency; 0.1 is the authors', OpenTAD leaves it out
-    focal_alpha: float = 0.25  # of background; 1 - alpha of every class
-    focal_gamma: float = 2.0
-    min_score: float = 0.01  # candidates below are not decoded
-
-    def __post_init__(self) -> None:
-        if self.ranges is not None:  # lists, as read from JSON
-            object.__setattr__(self, "ranges", tuple((float(low), float(high)) for low, high in self.ranges))
-            if len(self.ranges) != self.levels:
-                raise ValueError(f"AFSDConfig: ranges must be one for each of {self.levels} levels")
-        if self.levels < 1 or self.tower < 0 or self.frames < 1:
-            raise ValueError("AFSDConfig: levels and frames must be at least 1, tower at least 0")
-        if self.length % 2 ** (self.levels - 1):
-            multiple = 2 ** (self.levels - 1)
-            raise ValueError(
-                f"AFSDConfig: length {self.length} must be a multiple of {multiple} for {self.levels} levels"
-            )
-        if self.groups < 1 or self.width % (2 * self.groups):
-            raise ValueError(f"AFSDConfig: width {self.width} must be a multiple of twice the groups {self.groups}")
-        if not self.unit > 0:
-            raise ValueError("AFSDConfig: unit must be positive")
-        AFSD.sample_rule(self)  # refuses what is no number of steps
 
 
 class AFSD(Head, Rearranging):
@@ -116,7 +71,7 @@ class AFSD(Head, Rearranging):
 
     @classmethod
     def sample_rule(cls, config: AFSDConfig) -> SampleRule:
-        return SampleRule(resize=config.resize, every=config.every, length=config.length, overlap=config.overlap)
+        return config.sample_rule
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
         config = self.config
@@ -154,8 +109,8 @@ class AFSD(Head, Rearranging):
         classes, by_class = self.class_refinement(predictions["class_map"], seen, regions, axis, keep)
         steps = torch.cat([by_location[:, : mask.shape[1]], by_class[:, : mask.shape[1]]], dim=2)
         return {
-            "refined_logits": self.refined_classifier.here(classes)[:, axis.points],
-            "refined_offsets": self.refined_offsets.here(location)[:, axis.points],
+            "refined_logits": self.refined_classifier(classes, keep)[:, axis.points],
+            "refined_offsets": self.refined_offsets(location, keep)[:, axis.points],
             "quality": self.quality(location, keep)[:, axis.points, 0],
             "boundaries": torch.stack([half.tanh().mean(2) for half in frame_map.chunk(2, dim=2)], dim=2),
             "step_boundaries": torch.stack([half.tanh().mean(2) for half in steps.chunk(4, dim=2)], dim=2),
@@ -195,14 +150,18 @@ class AFSD(Head, Rearranging):
 
     # ---- boundary consistency
 
+    @property
+    def rearranges(self) -> bool:
+        return self.config.consistency_weight > 0
+
     def rearrange(self, targets: Targets, num_steps: int, generator: np.random.Generator) -> Rearranged | None:
         """An action cut in two by a stretch of background from elsewhere in the sample."""
-        if self.config.consistency_weight == 0:
-            return None
         return cut_action(targets, num_steps, self.config.frames, generator)
 
     def rearranged_loss(self, features: Tensor, mask: Tensor, places: Tensor) -> dict[str, Tensor]:
         """places (B, 3, 2): first part, second part and inserted background, in cells."""
+        if len(places) == 0:
+            return {"consistency": features.sum()}  # 0
         axis = single(mask, features.dtype)
         keep = axis.keep
         x = self.pyramid.entry(features.transpose(1, 2) * keep, axis, keep) * keep

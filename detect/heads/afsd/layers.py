@@ -88,7 +88,8 @@ class Layer(nn.Module):
         weight, bias = self.convolution.weight, self.convolution.bias
         taps = F.linear(x, weight.permute(2, 0, 1).flatten(0, 1)).repeat_interleave(times, dim=1) * keep
         before, here, after = taps.chunk(3, dim=2)
-        return self.normalised(here + F.pad(before, (0, 0, 1, -1)) + F.pad(after, (0, 0, -1, 1)) + bias, axis)
+        convolved = here + F.pad(before, (0, 0, 1, -1)) + F.pad(after, (0, 0, -1, 1))
+        return self.normalised(convolved if bias is None else convolved + bias, axis)
 
     def halved(self, x: Tensor, axis: Axis) -> Tensor:
         """With a stride of 2: step i from steps 2i, 2i + 1 and 2i + 2 of x (B, T, D_in), zero under the mask, T even.

@@ -1,21 +1,16 @@
 """What AFSD's predictions are off by: from ground truth, and from a teacher that looked at the same places."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detect.heads.afsd.config import AFSDConfig
 from detect.heads.afsd.pooling import pool_boundaries, regions_around
 from detect.heads.afsd.targets import at_steps
 from detect.heads.base import Assignment, Predictions
 from detect.losses import iou_1d, soft_cross_entropy
-
-if TYPE_CHECKING:
-    from detect.heads.afsd.head import AFSDConfig
 
 TINY = 1e-6  # added to probabilities by the published focal loss
 
@@ -79,9 +74,9 @@ def of_teacher(student: Predictions, teacher: Predictions, mask: Tensor, config:
     """The student's predictions against the teacher's, both refined at the teacher's proposals.
 
     class, refined_class: ½|q - p| · KL(p ‖ q) of points; offset: 1 - IoU; refined_offset: L1 in half lengths; quality:
-    |q - p| · KL of its probability. The latter three are weighed by the teacher's confidence that there is an action, coarse
-    or refined, and all five are divided by the sum of confidences, at least 1. boundary: mean squared difference of starts
-    and ends, in frames and in the first level.
+    |q - p| · KL of its probability. The latter three are weighed by the teacher's confidence that there is an action,
+    coarse or refined, and all five are divided by the sum of confidences, at least 1. boundary: mean squared difference
+    of starts and ends, in frames and in the first level.
     """
     valid = student["valid"] & teacher["valid"]
     teacher = {name: value.detach() for name, value in teacher.items() if value.is_floating_point()}
@@ -106,9 +101,9 @@ def of_teacher(student: Predictions, teacher: Predictions, mask: Tensor, config:
 def of_cut_action(maps: Sequence[Tensor], places: Tensor, lengths: Tensor, frames: int) -> Tensor:
     """The end of an action's first part is like the start of its second, and unlike that of what was put between.
 
-    maps: in frames (B, frames · T, D), then in steps (B, T, 2D), starts in the first half of channels, ends in the other;
-    places (B, 3, 2) in cells as `consistency.cut_action` has them; lengths (B,) real steps. A margin of 1 between Euclidean
-    distances; maps in steps count a tenth. Mean over samples.
+    maps: in frames (B, frames · T, D), then in steps (B, T, 2D), starts in the first half of channels, ends in the
+    other; places (B, 3, 2) in cells as `consistency.cut_action` has them; lengths (B,) real steps. A margin of 1
+    between Euclidean distances; maps in steps count a tenth. Mean over samples.
     """
     start, end = (places * frames).unbind(2)
     regions = regions_around(start, end, end - start + 1)

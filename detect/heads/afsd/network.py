@@ -18,10 +18,11 @@ class Pyramid(nn.Module):
         self.halvings = nn.ModuleList(Layer(width, width, 3, groups) for _ in range(levels - 1))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x (B, T, D_in), mask (B, T), T a multiple of 2^(levels - 1). Returns (B, N, D), zero on all but real steps."""
+        """x (B, T, D_in), mask (B, T), T a multiple of 2^(levels - 1). Returns (B, N, D), zero off real steps."""
         axis = single(mask, x.dtype)
         levels = [self.entry(x, axis, axis.keep) * axis.keep]
         for layer in self.halvings:
+            assert isinstance(layer, Layer)
             mask = halved(mask)
             axis = single(mask, x.dtype)
             levels.append(layer.halved(levels[-1], axis) * axis.keep)
@@ -58,20 +59,21 @@ class Tower(nn.Module):
         return x
 
 
-class Output(nn.Conv1d):
+class Output(nn.Module):
     """A convolution over 1 or 3 steps of (B, N, D), small at the beginning."""
 
     def __init__(self, width: int, outputs: int, size: int) -> None:
-        super().__init__(width, outputs, size, padding=size // 2)
-        nn.init.normal_(self.weight, std=0.01)  # OpenTAD
-        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+        super().__init__()
+        self.convolution = nn.Conv1d(width, outputs, size, padding=size // 2)
+        nn.init.normal_(self.convolution.weight, std=0.01)  # OpenTAD
+        nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         """Steps where keep (B, N, 1) is 0 count as zero; what comes out there is meaningless."""
-        return convolve_steps(x, keep, self.weight, self.bias) if self.weight.shape[2] > 1 else self.here(x)
-
-    def here(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight[:, :, 0], self.bias)
+        weight, bias = self.convolution.weight, self.convolution.bias
+        if weight.shape[2] == 1:
+            return F.linear(x, weight[:, :, 0], bias)
+        return convolve_steps(x, keep, weight, bias)
 
 
 class Regions:
@@ -112,7 +114,7 @@ class Refinement(nn.Module):
     def forward(
         self, x: Tensor, in_frames: Tensor, regions: Regions, axis: Axis, keep: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """x and in_frames, from `Regions.in_frames`, (B, N, D). Returns (B, N, D), and what is pooled in levels (B, N, 2D)."""
+        """x, in_frames (`Regions.in_frames`) (B, N, D). Returns (B, N, D), and what is pooled in levels (B, N, 2D)."""
         around = self.around(x, axis, keep)
         every = torch.cat(
             [self.frames(in_frames, axis, keep), regions.in_levels(around), self.here(x, axis, keep)], dim=2

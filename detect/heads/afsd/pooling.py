@@ -39,8 +39,8 @@ def largest_within(x: Tensor, spans: Tensor) -> Tensor:
 
 
 def _where_largest(x: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """Steps (B, N, D). The largest of 1, 2, 4, ... steps from each step on are found by doubling; any span is covered by
-    two of these, which may overlap."""
+    """Steps (B, N, D). The largest of 1, 2, 4, ... steps from each step on are found by doubling; any span is covered
+    by two of these, which may overlap."""
     values, steps, size = [x], [torch.arange(x.shape[1], device=x.device, dtype=torch.int32)[:, None].expand_as(x)], 1
     while 2 * size <= x.shape[1]:
         later = values[-1][:, size:] > values[-1][:, :-size]

@@ -1,7 +1,7 @@
 """What labelled segments want of AFSD's proposals and maps.
 
-Cells: step k of a sample is the cell [k, k + 1], so that a segment lies half a unit further than in grid steps; a point of
-level l stands in the middle of its 2^l cells.
+Cells: step k of a sample is the cell [k, k + 1], so that a segment lies half a unit further than in grid steps; a point
+of level l stands in the middle of its 2^l cells.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def points_of(steps: int, ranges: Sequence[tuple[float, float]], device: torch.d
 
 
 def assign_points(points: Points, valid: Tensor, targets: Sequence[Targets], num_classes: int) -> Assignment:
-    """positive (B, N); classes (B, N, C + 1) shares of 1, background last; distances (B, N, 2) in steps, 0 off positives.
+    """positive (B, N); classes (B, N, C + 1) shares of 1, background last; distances (B, N, 2) in steps, else 0.
 
     A point tells of the shortest segment that it lies in, ends included. Where that has several labels each gets the
     same share (published: the first label alone).
