@@ -170,7 +170,7 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn_and_any_other_has()
     assert max(value.item() for value in model.distill(model(features, mask), teacher).values()) < 1e-5
     student = model(features + 0.5 * sample((32, 20), seed=9)[0], mask)
     found = model.distill(student, teacher)
-    assert set(found) == {"class", "offset", "refined_class", "refined_offset", "quality", "boundary"}
+    assert set(found) == {"class", "offset", "refined_class", "refined_offset", "quality", "maps"}
     assert all(value > 0 for value in found.values())
 
 

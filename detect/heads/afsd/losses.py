@@ -75,7 +75,7 @@ def of_teacher(student: Predictions, teacher: Predictions, mask: Tensor, config:
 
     class, refined_class: ½|q - p| · KL(p ‖ q) of points; offset: 1 - IoU; refined_offset: L1 in half lengths; quality:
     |q - p| · KL of its probability. The latter three are weighed by the teacher's confidence that there is an action,
-    coarse or refined, and all five are divided by the sum of confidences, at least 1. boundary: mean squared difference
+    coarse or refined, and all five are divided by the sum of confidences, at least 1. maps: mean squared difference
     of starts and ends, in frames and in the first level.
     """
     valid = student["valid"] & teacher["valid"]
@@ -94,7 +94,7 @@ def of_teacher(student: Predictions, teacher: Predictions, mask: Tensor, config:
         "refined_class": (mimicry(student["refined_logits"], teacher["refined_logits"]) * valid).sum() / refined_total,
         "refined_offset": config.offset_weight * (apart * surer).sum() / refined_total,
         "quality": (judged * surer).sum() / refined_total,
-        "boundary": in_frames + config.map_weight * in_steps,
+        "maps": in_frames + config.map_weight * in_steps,
     }
 
 
