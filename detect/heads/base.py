@@ -107,9 +107,13 @@ class Head(nn.Module, ABC):
         """Scalars by name: how far the student's predictions are from the teacher's, where the teacher is sure of
         them.
 
-        A head that looks again where it first found something looks where the teacher did: predictions carry what
-        that takes.
+        A head that looks again where it first found something lets the student look where the teacher did: the
+        student's predictions carry what that takes.
         """
+
+    def for_student(self, predictions: Predictions) -> Predictions:
+        """Of a teacher's predictions those that `distill` reads; the others are neither kept nor cached."""
+        return predictions
 
     @abstractmethod
     def decode(self, predictions: Predictions) -> list[Candidates]:

@@ -186,6 +186,16 @@ def test_student_and_teacher_are_compared_at_the_teachers_proposals() -> None:
     assert max(found[name].item() for name in ("refined_class", "refined_offset", "quality")) < 1e-6
 
 
+def test_what_a_teacher_keeps_for_its_student_is_enough_and_no_map() -> None:
+    model, (features, mask) = head(), sample((32, 20))
+    teacher = {name: value.detach() for name, value in head(seed=3)(features, mask).items()}
+    kept = {name: torch.from_numpy(value.numpy().copy()) for name, value in model.for_student(teacher).items()}
+    assert {name for name in teacher if name not in kept} == {"frame_map", "location_map", "class_map"}
+    student = model(features, mask)
+    from_all, from_kept = model.distill(student, teacher), model.distill(student, kept)
+    assert all(torch.equal(from_all[name], from_kept[name]) for name in from_all)
+
+
 def test_distilling_reaches_the_maps_by_refinement_and_the_teacher_gets_no_gradient() -> None:
     model, (features, mask) = head(), sample((32,))
     teacher = {n: v.requires_grad_(v.is_floating_point()) for n, v in head(seed=3)(features, mask).items()}
@@ -196,7 +206,7 @@ def test_distilling_reaches_the_maps_by_refinement_and_the_teacher_gets_no_gradi
         retain_graph=True, allow_unused=True,
     )  # fmt: skip
     assert gradients[0].abs().sum() > 0 and gradients[1].abs().sum() > 0 and gradients[2] is None
-    kept = [value for name, value in teacher.items() if name != "valid"]
+    kept = [value for name, value in teacher.items() if name != "valid"]  # of which maps are not read at all
     total = torch.stack(list(found.values())).sum()
     assert all(g is None for g in torch.autograd.grad(total, kept, allow_unused=True))
 

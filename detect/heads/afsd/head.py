@@ -26,6 +26,7 @@ from detect.heads.base import Assignment, Candidates, Head, Predictions, Rearran
 from detect.suppress import Suppression
 from detect.windows import SampleRule
 
+MAPS = ("frame_map", "location_map", "class_map")
 FARTHEST = 12.0  # of the exponent of a distance: e^12 units are beyond any sample
 
 
@@ -147,6 +148,10 @@ class AFSD(Head, Rearranging):
         """The student refines the teacher's proposals, so that both say what they see at the same places."""
         common = self.refine(student, teacher["distances"])
         return losses.of_teacher({**student, **common}, teacher, self.mask_of(student), self.config)
+
+    def for_student(self, predictions: Predictions) -> Predictions:
+        """Without the maps: the student reads its own."""
+        return {name: value for name, value in predictions.items() if name not in MAPS}
 
     # ---- boundary consistency
 
