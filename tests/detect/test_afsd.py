@@ -3,16 +3,20 @@
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from detect.detector import Detector, DetectorConfig
 from detect.heads.afsd import losses
 from detect.heads.afsd.config import AFSDConfig
 from detect.heads.afsd.head import AFSD
 from detect.heads.afsd.layers import Layer, axis_of
 from detect.heads.base import Predictions, Targets
+from detect.inference import detect
 from detect.windows import SampleRule
+from features.grid import ClipGrid
 from train.settings import from_dict
 
 SMALL = AFSDConfig(width=16, length=32, levels=4, groups=4, unit=0.5, unit_doubles=True)
@@ -285,6 +289,20 @@ def test_what_is_taught_is_what_is_decoded() -> None:
     assert len(found.scores) == int(assignment["positive"].sum()) > 0
     assert torch.allclose(found.segments, torch.tensor([4.0, 13.0]).expand_as(found.segments), atol=1e-5)
     assert found.labels is not None and set(found.labels.tolist()) == {1}
+
+
+@pytest.mark.parametrize("num_steps", [1, 7, 32, 33, 100])
+def test_a_video_of_any_length_is_detected_within_its_bounds(num_steps: int) -> None:
+    config = DetectorConfig(
+        classes=("left", "right"), feature_dims={"rgb": 6}, width=16, head="afsd",
+        head_config={"length": 32, "levels": 4, "groups": 4, "min_score": 0.0},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    features = {"rgb": np.random.default_rng(0).normal(size=(num_steps, 6)).astype(np.float32)}
+    grid = ClipGrid.regular(num_steps, fps=4, window=1, stride=4)  # a step a second, the first at 1/8 s
+    found = detect(Detector(config).eval(), features, grid, float(num_steps))
+    assert len(found.scores) > 0 and found.segments.min() >= 0 and found.segments.max() <= num_steps
+    assert (found.segments[:, 1] > found.segments[:, 0]).all() and np.isfinite(found.scores).all()
 
 
 # ---- settings

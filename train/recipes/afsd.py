@@ -9,7 +9,17 @@ SMALL = Recipe(
     sampling=SMALL_SAMPLING,
     model=SMALL_MODEL,
     optimiser=SMALL_OPTIMISER,
-    head={"length": 64, "levels": 4, "groups": 8, "unit": 0.5, "unit_doubles": True},
+    head={
+        "length": 64,
+        "levels": 4,
+        "frames": 2,
+        "groups": 4,  # 16 channels each, as published
+        "unit": 0.5,  # a frame
+        "unit_doubles": True,
+        # With the published 10 the losses of segments, which are soon found, drown those of classes: 69 % mAP on the
+        # study's Validation in place of 81.
+        "offset_weight": 1.0,
+    },
 )
 
 CONSTANT = {"warmup_epochs": 0, "ema": 0.0}  # no warm-up, no average of weights
