@@ -39,22 +39,21 @@ def largest_within(x: Tensor, spans: Tensor) -> Tensor:
 
 
 def _where_largest(x: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """Steps (B, N, D). The largest of 1, 2, 4, ... steps from each step on are found by doubling; any span is covered
-    by two of these, which may overlap."""
-    values, steps, size = [x], [torch.arange(x.shape[1], device=x.device, dtype=torch.int32)[:, None].expand_as(x)], 1
-    while 2 * size <= x.shape[1]:
-        later = values[-1][:, size:] > values[-1][:, :-size]
-        for tables in (values, steps):
-            table = tables[-1]
-            chosen = torch.where(later, table[:, size:], table[:, :-size])
-            tables.append(torch.cat([chosen, table[:, -size:]], dim=1))
-        size *= 2
+    """Steps (B, N, D). The largest of 1, 2, 4, ... steps from each step on are found by doubling, as far as the longest
+    span needs it; any span is covered by two of these, which may overlap."""
     doublings = _whole_log2(last - first + 1)
+    rounds = int(doublings.max())
+    values = x.new_empty(rounds + 1, *x.shape)
+    steps = torch.empty(rounds + 1, *x.shape, dtype=torch.int32, device=x.device)
+    values[0], steps[0] = x, torch.arange(x.shape[1], device=x.device)[:, None]
+    for number in range(rounds):
+        here, after = slice(x.shape[1] - 2 ** (number + 1) + 1), slice(2**number, x.shape[1] - 2**number + 1)
+        later = values[number, :, after] > values[number, :, here]
+        for table in (values, steps):
+            torch.where(later, table[number, :, after], table[number, :, here], out=table[number + 1, :, here])
     rows = torch.arange(x.shape[0], device=x.device)[:, None]
-    left = (rows, doublings * x.shape[1] + first)
-    right = (rows, doublings * x.shape[1] + last + 1 - 2**doublings)
-    value, step = torch.cat(values, dim=1), torch.cat(steps, dim=1)
-    return torch.where(value[right] > value[left], step[right], step[left]).long()
+    left, right = (doublings, rows, first), (doublings, rows, last + 1 - 2**doublings)
+    return torch.where(values[right] > values[left], steps[right], steps[left]).long()
 
 
 def _whole_log2(count: Tensor) -> Tensor:
