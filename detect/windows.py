@@ -23,33 +23,37 @@ class Window(NamedTuple):
 class SampleRule:
     """What a head needs of a sample. The default takes a sequence of any length as it is.
 
-    First the whole video is resized, where it is to be; then it is taken whole, or cut into windows of `length`.
+    First the whole video is resized, or steps are left out, where this is wanted; then it is taken whole, or cut into
+    windows of `length`.
     """
 
+    every: int = 1  # 3: only each third of the video's steps is taken
     resize: int | None = None  # steps that every video is resized to (ActivityNet-1.3: 192); None: as many as it has
     length: int | None = None  # steps of every sample: longer videos are cut, shorter ones padded; None: any number
     multiple: int = 1  # of samples of any length: they are padded to a multiple, and cut out of a video at one
     overlap: float = 0.5  # share of a window of `length` that the next one sees too, at least
 
     def __post_init__(self) -> None:
-        for name in ("resize", "length", "multiple"):
+        for name in ("resize", "length", "multiple", "every"):
             value = getattr(self, name)
-            if not (type(value) is int and value > 0) and not (value is None and name != "multiple"):
+            if not (type(value) is int and value > 0) and not (value is None and name in ("resize", "length")):
                 raise ValueError(f"{name} must be a number of steps, got {value!r:.60}")
+        if self.resize is not None and self.every != 1:
+            raise ValueError(f"resize {self.resize} and every {self.every}: of a resized video no step is left out")
         if not 0.0 <= self.overlap < 1.0:
             raise ValueError(f"overlap must be a share of a window, in [0, 1), got {self.overlap!r:.60}")
 
     def num_steps(self, num_steps: int) -> int:
         """Length of the sequence that a video of so many steps is seen as."""
-        return self.resize or num_steps
+        return self.resize or -(-num_steps // self.every)
 
     def sequence(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         """The features (T, D) of a whole video as the head sees them."""
-        return features if self.resize is None else resize_steps(features, self.resize)
+        return features[:: self.every] if self.resize is None else resize_steps(features, self.resize)
 
     def grid(self, grid: ClipGrid) -> ClipGrid:
         """Where the steps of `sequence` lie in the video."""
-        return grid if self.resize is None else grid.resized(self.resize)
+        return grid[:: self.every] if self.resize is None else grid.resized(self.resize)
 
     def windows(self, num_steps: int) -> list[Window]:
         """The samples that a sequence is seen in: all of it, or windows of `length`, the last ending with it."""

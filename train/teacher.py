@@ -71,7 +71,8 @@ class LiveTeacher:
         mask = mask.to(self.device)
         branches = self.detector.branch_features({cue: x.to(self.device) for cue, x in cues.items()}, mask)
         features = None if self.branch is None else branches[self.branch]
-        return TeacherView(features, self.detector.predict_from(branches, mask))
+        predictions = self.detector.head.for_student(self.detector.predict_from(branches, mask))
+        return TeacherView(features, predictions)
 
 
 def motion_branch(branches: Sequence[str]) -> int | None:
@@ -123,7 +124,7 @@ def answer(detector: Detector, read: Mapping[str, np.ndarray], device: torch.dev
     cues = {cue: torch.from_numpy(x.astype(np.float32)).T[None].to(device) for cue, x in read.items()}  # (1, D_in, T)
     mask = torch.ones(1, len(read[detector.cues[0]]), dtype=torch.bool, device=device)
     branches: list[Tensor] = detector.branch_features(cues, mask)
-    predictions = detector.predict_from(branches, mask)
+    predictions = detector.head.for_student(detector.predict_from(branches, mask))
     arrays = {f"prediction.{name}": value.cpu().numpy() for name, value in predictions.items()}
     which = motion_branch(detector.config.branches)
     return arrays if which is None else {"branch": branches[which][0].cpu().numpy().astype(np.float16), **arrays}

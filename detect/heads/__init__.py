@@ -1,6 +1,7 @@
 """Detection heads: one folder each, one dictionary."""
 
 from detect.heads.actionformer.head import ActionFormer
+from detect.heads.afsd.head import AFSD
 from detect.heads.base import Head
 
-HEADS: dict[str, type[Head]] = {"actionformer": ActionFormer}
+HEADS: dict[str, type[Head]] = {"actionformer": ActionFormer, "afsd": AFSD}

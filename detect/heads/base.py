@@ -11,7 +11,8 @@ numbers but dropout.
     candidates = head.decode(predictions)               # segments in grid steps, before suppression
 
 What a head needs of a sample is its `sample`; what the loss remembers from step to step is its `new_normaliser()`;
-heads whose predictions about a whole video can be cut are `Croppable`. Nobody asks which head it is.
+heads whose predictions about a whole video can be cut are `Croppable`; heads that also learn from samples in another
+order of time are `Rearranging`. Nobody asks which head it is.
 
 Time is counted in grid steps throughout: step k is the centre of clip k, and segments lie on the same axis.
 """
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,7 +105,15 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:
         """Scalars by name: how far the student's predictions are from the teacher's, where the teacher is sure of
-        them."""
+        them.
+
+        A head that looks again where it first found something lets the student look where the teacher did: the
+        student's predictions carry what that takes.
+        """
+
+    def for_student(self, predictions: Predictions) -> Predictions:
+        """Of a teacher's predictions those that `distill` reads; the others are neither kept nor cached."""
+        return predictions
 
     @abstractmethod
     def decode(self, predictions: Predictions) -> list[Candidates]:
@@ -125,3 +135,28 @@ class Croppable(ABC):
     @abstractmethod
     def stack(self, predictions: Sequence[Mapping[str, Tensor]], length: int) -> Predictions:
         """Cropped predictions (B = 1 each) as the batch that `forward` gives for samples padded to `length` steps."""
+
+
+class Rearranged(NamedTuple):
+    """A training sample in another order of time, and what the head will ask about it."""
+
+    order: Tensor  # (T,) int64, as many steps as the sample has: which of its steps comes when
+    places: Tensor  # of a shape that the head chose, the same for every sample
+
+
+class Rearranging(ABC):
+    """A head that may learn from samples whose steps have been put in another order as well."""
+
+    @property
+    def rearranges(self) -> bool:
+        """Whether it is set to do so."""
+        return True
+
+    @abstractmethod
+    def rearrange(self, targets: Targets, num_steps: int, generator: np.random.Generator) -> Rearranged | None:
+        """A labelled sample of so many steps rearranged; None where that cannot be."""
+
+    @abstractmethod
+    def rearranged_loss(self, features: Tensor, mask: Tensor, places: Tensor) -> dict[str, Tensor]:
+        """Scalars by name, means over samples: features (B, in_channels, T) and mask (B, T) of rearranged samples,
+        their places stacked. The same names, of value 0, where B is 0."""

@@ -47,6 +47,17 @@ def test_windows_cover_every_step_overlap_as_they_should_and_end_with_the_video(
         assert all(n >= min(int(overlap * length), length - 1) for n in shared)
 
 
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 4, 99])
+def test_steps_that_are_left_out_leave_the_others_where_they_are(num_steps: int) -> None:
+    rule, grid = SampleRule(every=3, length=64), ClipGrid.regular(num_steps, fps=30, window=16, stride=4)
+    x = np.arange(num_steps, dtype=np.float32)[:, None]
+    taken = rule.sequence(x)
+    assert taken[:, 0].tolist() == list(range(0, num_steps, 3)) and len(taken) == rule.num_steps(num_steps)
+    assert rule.grid(grid).t_center.tolist() == grid.t_center[::3].tolist()
+    assert rule.grid(grid).to_seconds(1.5) == pytest.approx(grid.to_seconds(4.5))
+    assert rule.grid(grid).to_seconds(-0.5) == pytest.approx(grid.to_seconds(-1.5))
+
+
 def test_an_action_as_long_as_the_overlap_lies_whole_in_a_window() -> None:
     windows = SampleRule(length=64, overlap=0.5).windows(1000)
     for start in range(1000 - 32):
@@ -54,7 +65,18 @@ def test_an_action_as_long_as_the_overlap_lies_whole_in_a_window() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [{"length": 0}, {"length": 2.5}, {"resize": "x"}, {"multiple": None}, {"overlap": 1.0}, {"resize": True}]
+    "rule",
+    [
+        {"length": 0},
+        {"length": 2.5},
+        {"resize": "x"},
+        {"multiple": None},
+        {"overlap": 1.0},
+        {"resize": True},
+        {"every": 0},
+        {"every": None},
+        {"resize": 64, "every": 3},
+    ],
 )
 def test_a_rule_that_no_sample_meets_is_refused(rule: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(rule))):

@@ -13,7 +13,10 @@ from train.methods import METHODS
 from train.methods.base import Method
 
 STEPS, WIDTH = 32, 16
-OPTIONS = {"actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0}}
+OPTIONS = {
+    "actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0},
+    "afsd": {"length": STEPS, "levels": 3, "groups": 2, "unit": 0.5, "unit_doubles": True},
+}
 
 
 def detector(
@@ -46,13 +49,19 @@ def make(
     return kind(student, kind.Options(**options)).train()
 
 
-def batch_of(seed: int = 1, head: str = "actionformer") -> Batch:
-    """Two labelled samples, the second of 20 steps; the teacher is a detector that watches flow."""
+def batch_of(seed: int = 1, head: str = "actionformer", length: int | None = None) -> Batch:
+    """Two labelled samples, the second of 20 steps; the teacher is a detector that watches flow.
+
+    length: steps that the samples are padded to, for a head that wants them so long.
+    """
     torch.manual_seed(seed)
     mask = torch.arange(STEPS) < torch.tensor([[STEPS], [20]])
     channels = {"rgb": 6, "flow": 5, "rgb_motion": 4}
     cues = {cue: torch.randn(2, d, STEPS) * mask[:, None] for cue, d in channels.items()}
-    teacher = detector(("flow",), head=head).eval()
+    if length is not None:
+        cues = {cue: nn.functional.pad(x, (0, length - STEPS)) for cue, x in cues.items()}
+        mask = nn.functional.pad(mask, (0, length - STEPS))
+    teacher = detector(("flow",), head=head, length=length).eval()
     with torch.no_grad():
         [features] = teacher.branch_features(cues, mask)
         view = TeacherView(features, teacher.predict_from([features], mask))
@@ -66,7 +75,8 @@ def batch_of(seed: int = 1, head: str = "actionformer") -> Batch:
 def with_joint_teacher(batch: Batch, head: str = "actionformer") -> Batch:
     """The same with a two-stream teacher for the joint head."""
     torch.manual_seed(7)
-    teacher = detector(("rgb", "flow"), head=head).eval()
+    length = None if batch.mask.shape[1] == STEPS else batch.mask.shape[1]
+    teacher = detector(("rgb", "flow"), head=head, length=length).eval()
     with torch.no_grad():
         return replace(batch, teachers={**batch.teachers, "joint": TeacherView(None, teacher(batch.cues, batch.mask))})
 

@@ -58,6 +58,23 @@ def test_cached_answers_are_those_the_teacher_gives_on_the_whole_video(taught: T
     assert stream not in store.streams("v08")  # a test video is nobody's to learn from
 
 
+def test_only_what_a_student_is_compared_with_is_cached_and_handed_on_by_a_teacher_that_is_run(
+    taught: TinyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head whose predictions carry more than `distill` reads says so; here offsets stand for what is too much."""
+    teacher = Detector.load(taught.runs / "flow/detector.pt")
+    x = np.random.default_rng(0).normal(size=(24, 12)).astype(np.float32)
+    everything = teacher_module.answer(teacher, {"flow": x}, torch.device("cpu"))
+    monkeypatch.setattr(
+        type(teacher.head), "for_student", lambda _, said: {name: said[name] for name in ("logits", "valid")}
+    )
+    kept = teacher_module.answer(teacher, {"flow": x}, torch.device("cpu"))
+    assert set(everything) - set(kept) == {"prediction.offsets"}
+    live = teacher_module.LiveTeacher(teacher, torch.device("cpu"))
+    view = live({"flow": torch.from_numpy(x.T[None])}, torch.ones(1, 24, dtype=torch.bool))
+    assert set(view.predictions) == {"logits", "valid"}
+
+
 def test_the_teacher_is_asked_once_however_many_students_it_has(
     taught: TinyWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

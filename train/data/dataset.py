@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from detect.heads.base import Croppable, Predictions, Targets
+from detect.heads.base import Croppable, Predictions, Rearranged, Rearranging, Targets
 from detect.model.detector import Detector
 from detect.windows import SampleRule
 from features.storage.store import Store
@@ -33,6 +33,22 @@ class TeacherView:
 
 
 @dataclass(frozen=True)
+class RearrangedView:
+    """Some samples of a batch in another order of time, for a head that learns from these too."""
+
+    rows: Tensor  # (R,) int64, which samples
+    order: Tensor  # (R, T) int64, which of their steps comes when
+    places: Tensor  # (R, ...) the head's own
+
+    def to(self, device: torch.device) -> RearrangedView:
+        return RearrangedView(self.rows.to(device), self.order.to(device), self.places.to(device))
+
+    def of(self, x: Tensor) -> Tensor:
+        """x (B, D, T) -> (R, D, T)."""
+        return x[self.rows].gather(2, self.order[:, None].expand(-1, x.shape[1], -1))
+
+
+@dataclass(frozen=True)
 class Batch:
     """Samples padded on the right to one length, those with labels first."""
 
@@ -42,6 +58,7 @@ class Batch:
     targets: list[Targets | None]  # None: what happens there is not known, which is not the same as background
     labelled: Tensor  # (B,), True on the rows that ground truth may judge
     teachers: Mapping[str, TeacherView] = field(default_factory=dict)  # by role: "motion", "joint"
+    rearranged: RearrangedView | None = None  # for a head that is set to learn from such
 
     def to(self, device: torch.device) -> Batch:
         return Batch(
@@ -51,6 +68,7 @@ class Batch:
             [t and t.to(device) for t in self.targets],
             self.labelled.to(device),
             {role: view.to(device) for role, view in self.teachers.items()},
+            self.rearranged and self.rearranged.to(device),
         )
 
 
@@ -71,6 +89,7 @@ class Sample:
     cues: dict[str, np.ndarray]  # (T, D_in) each
     targets: Targets | None
     teachers: dict[str, Answer]  # cut to the sample, by role
+    rearranged: Rearranged | None = None
 
 
 class Draw(NamedTuple):
@@ -82,6 +101,7 @@ class Draw(NamedTuple):
 
 
 UNLABELLED_CROPS, UNLABELLED_ORDER = 1, 2  # tell draws of the second pool from those of the first
+REARRANGEMENT = 3  # and how a sample is rearranged from where it is cut
 
 
 def clip_targets(targets: Targets, start: int, stop: int, slack: float, min_overlap: float) -> Targets:
@@ -159,11 +179,14 @@ class Samples(Dataset):
         video = pool.videos[place]
         key = [self.seed, turn, place] if labelled else [self.seed, turn, place, UNLABELLED_CROPS]
         start, stop = draw_crop(video, self.sampling, self.rule, np.random.default_rng(key))
-        targets = None
+        targets = rearranged = None
         if labelled:
             targets = clip_targets(video.targets, start, stop, video.slack, self.sampling.min_overlap)
+            if isinstance(self.head, Rearranging) and self.head.rearranges:
+                generator = np.random.default_rng([*key, REARRANGEMENT])
+                rearranged = self.head.rearrange(targets, stop - start, generator)
         teachers = {role: self.cut(teacher(video.name), start, stop) for role, teacher in pool.teachers.items()}
-        return Sample(video.name, self.features(pool.store, video, start, stop), targets, teachers)
+        return Sample(video.name, self.features(pool.store, video, start, stop), targets, teachers, rearranged)
 
     def cut(self, answer: Answer, start: int, stop: int) -> Answer:
         """A teacher's answer about a whole video, for the steps [start, stop)."""
@@ -180,7 +203,10 @@ class Samples(Dataset):
         targets = [s.targets for s in samples]
         teachers = {role: self.view([s.teachers[role] for s in samples], length) for role in samples[0].teachers}
         labelled = torch.tensor([t is not None for t in targets])
-        return Batch(tuple(s.video for s in samples), cues, mask, targets, labelled, teachers)
+        rearranged = None
+        if isinstance(self.head, Rearranging) and self.head.rearranges:
+            rearranged = rearranged_view([s.rearranged for s in samples], length)
+        return Batch(tuple(s.video for s in samples), cues, mask, targets, labelled, teachers, rearranged)
 
     def view(self, answers: Sequence[Answer], length: int) -> TeacherView:
         assert isinstance(self.head, Croppable)
@@ -241,3 +267,13 @@ def pad(sequences: Sequence[Tensor], length: int) -> Tensor:
     for row, sequence in zip(padded, sequences, strict=True):
         row[:, : sequence.shape[1]] = sequence
     return padded
+
+
+def rearranged_view(samples: Sequence[Rearranged | None], length: int) -> RearrangedView:
+    """Those samples of a batch, padded to `length` steps, that were rearranged; it may be none."""
+    found = [(row, sample) for row, sample in enumerate(samples) if sample is not None]
+    order = torch.arange(length).repeat(len(found), 1)  # what is padded stays where it is
+    for moved, (_, sample) in zip(order, found, strict=True):
+        moved[: len(sample.order)] = sample.order
+    rows = torch.tensor([row for row, _ in found], dtype=torch.int64)
+    return RearrangedView(rows, order, torch.stack([s.places for _, s in found]) if found else torch.zeros(0))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from detect.heads.base import Assignment, Head, Predictions
+from detect.heads.base import Assignment, Head, Predictions, Rearranging
 from detect.model.detector import Detector
 from train.config import TrainingError
 from train.data.dataset import Batch
@@ -44,7 +44,7 @@ class Method(nn.Module, ABC):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The losses: what the loop calls, so that wrappers such as DistributedDataParallel see it."""
-        return self.losses(batch)
+        return {**self.losses(batch), **of_rearranged(self.detector, batch)}
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -71,6 +71,16 @@ def taught_by_joint_teacher(head: Head, joint: Predictions, batch: Batch, weight
     if "joint" not in batch.teachers or weight == 0:
         return {}
     return under("distill_joint", head.distill(joint, batch.teachers["joint"].predictions), weight)
+
+
+def of_rearranged(detector: Detector, batch: Batch) -> dict[str, Tensor]:
+    """What the deployed head says of samples in another order of time; nothing from a head that asks for none."""
+    view, head = batch.rearranged, detector.head
+    if view is None or not isinstance(head, Rearranging):
+        return {}
+    mask = batch.mask[view.rows]
+    branches = detector.branch_features({cue: view.of(batch.cues[cue]) for cue in detector.cues}, mask)
+    return under("joint", head.rearranged_loss(detector.joint_features(branches, mask), mask, view.places))
 
 
 def under(path: str, losses: dict[str, Tensor], weight: float = 1.0) -> dict[str, Tensor]:
