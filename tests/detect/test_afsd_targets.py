@@ -59,7 +59,7 @@ def oracle(known: Targets, valid: torch.Tensor, ranges: tuple[tuple[float, float
 def test_a_point_tells_of_the_shortest_segment_around_it(
     rows: list[tuple[int, int, int]], twice: bool, length: int, bounded: bool
 ) -> None:
-    segments = [(a / 2 + 0.1, (a + b) / 2 + 0.1, label) for a, b, label in rows]
+    segments = [(a / 2 + 0.125, (a + b) / 2 + 0.125, label) for a, b, label in rows]  # exact: equal lengths tie
     if twice and segments:  # one action, two labels
         start, end, label = segments[0]
         segments.append((start, end, (label + 1) % CLASSES))
