@@ -201,8 +201,8 @@ def test_detecting_from_video_loads_no_code_of_optical_flow() -> None:
     program = "import sys, json, detect.video as v; print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {module for module in json.loads(done.stdout) if module.split(".")[0] in ("flow", "numba")}
-    of_frames = {f"flow.{page}" for page in ("video", "listing", "rate", "decoding", "decode_pictures", "geometry")}
-    assert loaded <= {"flow", *of_frames}
+    pages = ("video", "listing", "rate", "decoder", "pictures", "geometry")
+    assert loaded <= {"flow", "flow.decode", *(f"flow.decode.{page}" for page in pages)}
 
 
 def test_a_real_video_becomes_actions(shared_data: Path, detector_file: Path) -> None:
