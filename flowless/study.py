@@ -27,7 +27,7 @@ from command.exit_codes import ExitCode
 from command.runner import run_command
 from command.writing import write_whole
 from evaluate.files.annotations import read_annotations
-from evaluate.reporting.cost_records import DISTILLED, RGB_ONLY, CostError, compare_cost, read_reports
+from evaluate.reporting.cost_records import DISTILLED, RGB_ONLY, TWIN, CostError, compare_cost, read_reports
 from flowless.study_picture import draw
 from flowless.study_table import Result, markdown
 
@@ -53,6 +53,7 @@ ROWS = (
     Row("two-stream", "--method supervised --cues rgb,flow", "two-stream (flow)"),
     Row("rgb-only", "--method supervised --cues rgb", RGB_ONLY),
     Row("decomposed", f"--method decomposed {BOTH}", DISTILLED, (MOTION,)),
+    Row("decomposed (twin)", "--method decomposed --cues rgb_twin,rgb_twin_motion", TWIN, (MOTION,)),
     Row("direct", "--method direct --cues rgb", RGB_ONLY, (MOTION,)),
     Row("decomposed (frozen features)", "--method decomposed --cues rgb", RGB_ONLY, (MOTION,)),
     Row("rgb + student, no teacher", f"--method supervised {BOTH}", DISTILLED),
@@ -60,6 +61,8 @@ ROWS = (
     Row("direct, student alone", "--method direct --cues rgb_motion", DISTILLED, (MOTION,)),
     Row("rgb twice, no teacher", "--method supervised --cues rgb,rgb", RGB_ONLY),
     Row("two RGB networks, no teacher", "--method supervised --cues rgb,rgb_second", DISTILLED),
+    Row("decomposed (student of a random network)", "--method decomposed --cues rgb,rgb_random", DISTILLED, (MOTION,)),
+    Row("decomposed (student taught further)", "--method decomposed --cues rgb,rgb_further", DISTILLED, (MOTION,)),
     Row("decomposed + unlabelled", f"--method decomposed {BOTH}", DISTILLED, (MOTION, JOINT), True),
     Row("frozen + unlabelled", "--method decomposed --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
     Row("direct + unlabelled", "--method direct --cues rgb", RGB_ONLY, (MOTION, JOINT), True),

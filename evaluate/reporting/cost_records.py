@@ -5,6 +5,7 @@ stages, over the videos for which all of them were measured, so that every metho
 
     RGB-only               decode + rgb_network + detector
     distilled (RGB)        decode + rgb_network + rgb_motion_network + detector
+    distilled (twin)       decode + twin_network + detector
     two-stream (flow)      decode + flow + rgb_network + flow_network + detector
     two-stream (gradient)  decode + gradient + rgb_network + gradient_network + detector
 
@@ -25,9 +26,11 @@ from evaluate.files.reading import bytes_of, is_number, json_of, shown
 SCHEMA = "flowless/report/1"
 RGB_ONLY = "RGB-only"
 DISTILLED = "distilled (RGB)"  # a motion student (extract.distill) sees the same frames
+TWIN = "distilled (twin)"  # the same in one network with its last layers twice (extract.distill --twin)
 METHODS = {
     RGB_ONLY: ("decode", "rgb_network", "detector"),
     DISTILLED: ("decode", "rgb_network", "rgb_motion_network", "detector"),
+    TWIN: ("decode", "twin_network", "detector"),
     "two-stream (flow)": ("decode", "flow", "rgb_network", "flow_network", "detector"),
     "two-stream (gradient)": ("decode", "gradient", "rgb_network", "gradient_network", "detector"),
 }
@@ -37,14 +40,15 @@ MADE_BY = {  # stage -> commands that measure it; where several reports have it,
     "gradient": ("flow.gradient", "extract.motion"),
     "rgb_network": ("extract.rgb", "detect.video"),
     "rgb_motion_network": ("extract.rgb.rgb_motion", "detect.video"),
+    "twin_network": ("extract.rgb", "detect.video"),
     "flow_network": ("extract.motion",),
     "gradient_network": ("extract.motion",),
     "detector": ("detect.run", "detect.video"),
 }
 PREFIXES = {
     "rgb-only": (RGB_ONLY,),
-    "distilled": (DISTILLED,),
-    "decomposed": (DISTILLED,),
+    "distilled": (DISTILLED, TWIN),
+    "decomposed": (DISTILLED, TWIN),
     "two-stream": tuple(name for name in METHODS if name.startswith("two-stream")),
 }
 
@@ -240,7 +244,8 @@ def _common_videos(measured: Mapping[str, Mapping[str, list[Report]]], methods: 
 def _what_is_missing(reports: Sequence[Report], missing: Mapping[str, list[str]]) -> str:
     """The sentence for the method that lacks least, RGB-only before all."""
     name = min(
-        (name for name in METHODS if missing[name]), key=lambda n: (n != RGB_ONLY, n == DISTILLED, len(missing[n]))
+        (name for name in METHODS if missing[name]),
+        key=lambda n: (n != RGB_ONLY, n in (DISTILLED, TWIN), len(missing[n])),
     )
     remedies = ", ".join(f"{stage} (measured by {' or '.join(MADE_BY[stage])})" for stage in missing[name])
     found = sorted({stage for r in reports for record in r.videos.values() for stage in record["seconds"]})

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import torch
 
 import flow.pipeline.store
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, find_backbone, try_backbone, weights_sha256
-from extract.backbones.base import BackboneError
-from extract.cues.cue import FLOW
+from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
+from extract.cues.cue import FLOW, RGB
 from extract.pipeline.devices import add_device, choose_device
 from extract.pipeline.settings import Settings, SettingsError
 from extract.pipeline.tasks import extract_video
@@ -49,8 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     jobs.add_arguments(parser)
 
 
-def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
-    """The settings of a command line; loads the weights once, so that a wrong file is refused before any work."""
+def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[Settings]:
+    """The settings of a command line, of each stream that its network gives.
+
+    Loads the weights once, so that a wrong file is refused before any work.
+    """
     names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded", "fps")
     if args.precision == "bfloat16" and choose_device(args.device) == "cpu" and not computes_bfloat16():
         raise SettingsError(
@@ -66,7 +70,19 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
         try_backbone(backbone, settings.window)
     if settings.weights is not None:
         settings = replace(settings, weights=settings.weights.absolute())
-    return replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
+    settings = replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
+    return [replace(settings, output=output, stream=stream) for output, stream in _streams(settings, backbone)]
+
+
+def _streams(settings: Settings, backbone: Backbone) -> list[tuple[str, str]]:
+    """The outputs of a network, each with the stream that it goes to."""
+    if backbone.twin is None:
+        return [(SINGLE, settings.stream)]
+    if settings.cue != RGB.name:
+        raise SettingsError(
+            f"{settings.weights}: is a twin, which sees RGB and not {settings.cue}. Use it with extract.rgb"
+        )
+    return [(APPEARANCE, settings.stream), (MOTION, f"{settings.stream}_{MOTION}")]
 
 
 def _shipped(settings: Settings) -> Path:
@@ -113,9 +129,13 @@ def stored_motion(path: Path, videos: list[str]) -> str:
     return json.dumps({name: attributes[name] for name in FlowSettings(FLOW.name).made_from}, sort_keys=True)
 
 
-def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Report:
-    """Extracts what is not there yet; a video that cannot even be opened is a failure among the others."""
+def run(args: argparse.Namespace, streams: Sequence[Settings], command: str) -> jobs.Report:
+    """Extracts what is not there yet; a video that cannot even be opened is a failure among the others.
+
+    streams: of one network, which differ in its output and their name alone.
+    """
     store: Path = args.features
+    settings = streams[0]
     there: dict[tuple[str, str], str] = {}
 
     def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
@@ -131,7 +151,7 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
             except StoreError as error:
                 failures.append({"video": video, "cause": "StoreError", "message": str(error)})
                 continue
-            made = {"store": str(store.absolute()), "settings": settings.to_json()}
+            made = {"store": str(store.absolute()), "streams": [each.to_json() for each in streams]}
             work.append(
                 jobs.Job(video, extract_video, {"video": video, **planned[video].payload, **made}, info.num_frames)
             )
@@ -142,7 +162,7 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
         command=command,
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
-        done=lambda job: there.get((job.key, settings.stream)) == _fingerprint(settings, job.payload),
+        done=lambda job: all(there.get((job.key, s.stream)) == _fingerprint(s, job.payload) for s in streams),
         device=settings.device,
         **{**jobs.options(args), "shard": None},
     )

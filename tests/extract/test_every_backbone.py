@@ -177,15 +177,15 @@ def test_the_number_of_clips_and_what_is_read_of_them(one: Declared, monkeypatch
     settings = Settings("rgb", backbone=one.name)
     read: list[list[int]] = []
 
-    def note(clips: np.ndarray) -> np.ndarray:
+    def note(clips: np.ndarray, wanted: object) -> dict[str, np.ndarray]:
         read.extend(clip[:, 0, 0, 0].tolist() for clip in clips)
-        return np.zeros((len(clips), one.dim), np.float32)
+        return {"": np.zeros((len(clips), one.dim), np.float32)}
 
     def film(num_frames: int) -> Iterator[Frame]:
         side = made.geometry.short_side
         return (Frame(k, k / 25, 1 / 25, np.full((side, side, 3), k, np.uint8)) for k in range(num_frames))
 
-    monkeypatch.setattr(backbone, "embed", note)
+    monkeypatch.setattr(backbone, "embed_each", note)
     view, ahead = CUES["rgb"].source(SourceOptions("v", made.geometry, Stopwatch()))
     for num_frames in range(one.window - 1, one.window + 2 * one.stride + 1):
         monkeypatch.setattr(embedding, "read_frames", lambda *_, n=num_frames, **__: film(n))

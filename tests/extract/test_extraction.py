@@ -17,8 +17,7 @@ import torch
 import features
 from extract import motion, rgb
 from extract.backbones import build_backbone
-from extract.cues import motion_views
-from extract.cues.cue import show_rgb
+from extract.cues.cue import motion_views, show_rgb
 from extract.pipeline import plan
 from extract.pipeline.embedding import embed_video
 from extract.pipeline.plan import computed_motion, stored_motion
@@ -65,7 +64,7 @@ def nano(cue: str, **changes: object) -> Settings:
 def extract_one(path: Path, store: Path, settings: Settings) -> dict[str, object]:
     """One video in this process, as the child would do it."""
     payload = {"video": path.stem, **plan_video(path, probe).payload, "store": str(store)}
-    record = extract_video({**payload, "settings": settings.to_json()}, lambda frames: None)
+    record = extract_video({**payload, "streams": [settings.to_json()]}, lambda frames: None)
     features.storage.store.build_index(store)
     return record
 
@@ -169,8 +168,8 @@ def test_a_video_shorter_than_a_clip_says_how_many_frames_it_needs(tmp_path: Pat
 
 def test_a_video_that_changes_while_it_waits_or_is_read_is_refused(tmp_path: Path) -> None:
     path, other = write_video(tmp_path / "v.mp4"), write_video(tmp_path / "other.mp4", seed=5)
-    settings = nano("rgb").to_json()
-    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "settings": settings}
+    streams = [nano("rgb").to_json()]
+    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "streams": streams}
 
     def replace_it(frames: int) -> None:
         if frames == 20:
@@ -192,8 +191,8 @@ def test_a_video_that_changes_while_it_waits_or_is_read_is_refused(tmp_path: Pat
 
 def test_a_video_that_is_touched_or_copied_over_itself_is_still_the_same(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4")
-    settings = nano("rgb").to_json()
-    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "settings": settings}
+    streams = [nano("rgb").to_json()]
+    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "streams": streams}
 
     def copy_it(frames: int) -> None:
         if frames == 20:
