@@ -57,22 +57,20 @@ run-direct run-decomposed: run-motion-only
 study: $(READY)
 	$(MAKE) --no-print-directory study-runs WORLD=study
 
-STUDENTS := second twin random further
+STUDENTS := second random further
 study-runs: world $(STUDENTS:%=$(WORLD)/nano_rgb_%.pt)
+	$(PY) -m extract.rgb --stream rgb_twin --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	for student in $(STUDENTS); do $(PY) -m extract.rgb --stream rgb_$$student --weights $(WORLD)/nano_rgb_$$student.pt \
 		--videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS) || exit; done
 	$(PY) -m flowless.study --features $(FEATURES) --annotations $(TRUTH) --out $(WORLD)/runs --seeds $(SEEDS) --workers $(WORKERS) \
 		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) --report docs/results.md --picture docs/results.png
 
-# Other networks that see RGB: pretrained with another seed; a twin; a student of a flow network with random weights, which
+# Other networks that see RGB: pretrained with another seed; a student of a flow network with random weights, which
 # knows no motion that anybody taught it; the student that ships, taught further on the study's own training videos.
 LEARN := -m extract.distill --threads 1 --half
 OTHERS := pretraining/videos
 $(WORLD)/nano_rgb_second.pt: $(READY)
 	$(PY) -m extract.pretrain --cue rgb --seed 1 --out $@
-
-$(WORLD)/nano_rgb_twin.pt: features/pretraining.h5
-	$(PY) $(LEARN) --twin --features $< --videos $(OTHERS) --out $@
 
 $(WORLD)/nano_rgb_random.pt: features/pretraining.h5
 	$(PY) -c "import torch; from extract.backbones.nano import Nano; torch.manual_seed(0); torch.save(Nano('flow').state_dict(), '$@.teacher')"

@@ -11,7 +11,7 @@ import features
 from command.signals import Interrupted
 from detect.model.detector import Detector, DetectorConfig, DetectorError
 from extract import distill, motion, rgb, synthetic
-from extract.backbones import build_backbone
+from extract.backbones import build_backbone, find_backbone
 from extract.backbones.base import BackboneError, outputs_of
 from extract.backbones.checkpoints import WeightsError, read_state, write_state
 from extract.pipeline import embedding
@@ -103,6 +103,18 @@ def test_a_checkpoint_tells_where_its_twin_parts(layer: str, tmp_path: Path) -> 
     for output in expected:
         np.testing.assert_array_equal(made[output], expected[output])
     assert not np.array_equal(made["motion"], made["appearance"])
+
+
+def test_the_twin_that_ships_is_found_by_its_stream_and_fits_the_package() -> None:
+    path = find_backbone("nano").shipped_weights("rgb_twin")
+    assert path is not None and path.stat().st_size <= 3e6
+    assert {tensor.dtype for tensor in read_state(path).values()} <= {torch.float16, torch.int64}
+    plain, network = build_backbone("nano", "rgb"), build_backbone("nano", "rgb", path)
+    assert network.outputs == ("appearance", "motion") and network.shared[-1] == "body.3"
+    clips = some_clips("nano", 4)
+    made, original = network.embed_each(clips), plain.embed(clips)
+    assert np.corrcoef(made["appearance"].ravel(), original.ravel())[0, 1] > 0.8
+    assert np.abs(np.corrcoef(made["motion"].ravel(), original.ravel())[0, 1]) < 0.8
 
 
 # Training
