@@ -63,7 +63,7 @@ study-runs: world $(STUDENTS:%=$(WORLD)/nano_rgb_%.pt)
 	for student in $(STUDENTS); do $(PY) -m extract.rgb --stream rgb_$$student --weights $(WORLD)/nano_rgb_$$student.pt \
 		--videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS) || exit; done
 	$(PY) -m flowless.study --features $(FEATURES) --annotations $(TRUTH) --out $(WORLD)/runs --seeds $(SEEDS) --workers $(WORKERS) \
-		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) --report docs/results.md --picture docs/results.png
+		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) --intervals --report docs/results.md --picture docs/results.png
 
 # Other networks that see RGB: pretrained with another seed; a student of a flow network with random weights, which
 # knows no motion that anybody taught it; the student that ships, taught further on the study's own training videos.

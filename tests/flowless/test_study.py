@@ -99,3 +99,22 @@ def test_the_picture_shows_methods_whose_cost_is_known(tmp_path: Path) -> None:
     ]
     draw(results, {"RGB-only": 1.5, "distilled (RGB)": 2.2}, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_gains_carry_their_interval_and_other_heads_have_tables_of_their_own() -> None:
+    def result(row: str, seed: int, test: float, head: str = "actionformer") -> Result:
+        return Result(row, "RGB-only", 40, seed, {"Test": test}, head)
+
+    results = [result("rgb-only", 0, 40.0), result("direct", 0, 50.0), result("rgb-only", 0, 30.0, "tadtr")]
+    gains = {("actionformer", 40, "direct"): (10.0, 4.0, 16.0)}
+    text = markdown(results, ["Test"], {}, ["rgb-only", "direct"], gains)
+    assert "1 of 1, +10.0 (+4.0 to +16.0)" in text
+    assert "## 40 labelled videos\n" in text and "## 40 labelled videos, head tadtr\n" in text
+
+
+def test_runs_of_another_head_have_folders_and_teachers_of_that_head(tmp_path: Path) -> None:
+    run = study.Run(study.BY_NAME["decomposed"], 40, 1, tmp_path, "tadtr")
+    assert run.folder == tmp_path / "tadtr/labels40/seed1/decomposed"
+    train = run.commands(study.parse(arguments(tmp_path)))[0]
+    assert train[train.index("--teacher") + 1] == str(tmp_path / "tadtr/labels40/seed1/motion-only/detector.pt")
+    assert train[train.index("--head") + 1] == "tadtr"
