@@ -17,7 +17,8 @@ import torch
 import features
 from extract import motion, rgb
 from extract.backbones import build_backbone
-from extract.cues.cue import motion_views, show_rgb
+from extract.cues import motion_views
+from extract.cues.cue import show_rgb
 from extract.pipeline import plan
 from extract.pipeline.embedding import embed_video
 from extract.pipeline.plan import computed_motion, stored_motion
