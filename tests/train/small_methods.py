@@ -13,7 +13,10 @@ from train.methods import METHODS
 from train.methods.base import Method
 
 STEPS, WIDTH = 32, 16
-OPTIONS = {"actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0},
+    "tadtr": {"length": STEPS, "heads": 2, "encoder": 1, "decoder": 2, "queries": 5, "bins": 4, "dropout": 0.0},
+}
 
 
 def detector(

@@ -1,0 +1,30 @@
+"""Recipes of TadTR: OpenTAD's settings for THUMOS'14 features, and our own for few videos."""
+
+from detect.architecture import Architecture
+from detect.suppress import Suppression
+from train.config import Sampling
+from train.recipes.recipe import SMALL_MODEL, SMALL_OPTIMISER, SMALL_SAMPLING, NoRecipe, Recipe
+
+SMALL = Recipe(
+    sampling=SMALL_SAMPLING,
+    model=SMALL_MODEL,
+    optimiser=SMALL_OPTIMISER,
+    head={"length": 64, "heads": 4, "encoder": 2, "queries": 20, "bins": 8},
+)
+
+THUMOS14 = Recipe(
+    sampling=Sampling(batch_size=8, min_overlap=0.75),  # of an action inside a window, else it isn't taught: OpenTAD
+    model=Architecture(width=256),
+    optimiser={
+        "epochs": 17,  # of 190 steps: 1,500 windows of 256 steps
+        "warmup_epochs": 0,  # it has none, and a tenth of the rate from epoch 14 on; ours is a cosine
+    },
+    suppression=Suppression(sigma=0.4, max_per_video=2000),
+)
+
+RECIPES: dict[str, Recipe | NoRecipe] = {
+    "small": SMALL,
+    "thumos14": THUMOS14,
+    "activitynet13": NoRecipe("its authors have not released what they trained it with there"),
+    "multithumos": NoRecipe("nobody has published it there, and its 40 queries are fewer than a window has actions"),
+}
