@@ -1,7 +1,7 @@
 """The TadTR head gives the published implementation's numbers.
 
-The numbers in tests/data/tadtr_parity.npz were made once by the published code (github.com/xlliu7/TadTR), for weights and
-inputs that the rules below give to both: `weights` by a generator seeded with each parameter's name, and random input.
+The numbers in tests/data/tadtr_parity.npz were made once by the published code (github.com/xlliu7/TadTR), for weights
+and inputs that the rules below give to both: `weights` by a generator seeded with each parameter's name, random input.
 Each sequence went through that code alone and unpadded; here they share a batch, with nonsense under the mask. Its
 compiled RoIAlign was replaced by its own loop in Python. Nothing of that code is needed to run this test.
 """

@@ -183,7 +183,7 @@ def test_calling_a_method_gives_its_losses(name: str, cues: tuple[str, ...], hea
 
 SIZES_OF = {
     "actionformer": ["head.levels=3", "head.window=5", "head.heads=2"],
-    "tadtr": ["head.length=16", "head.heads=2", "head.encoder=1", "head.decoder=2", "head.queries=5", "head.bins=4"],
+    "tadtr": ["head.length=48", "head.heads=2", "head.encoder=1", "head.decoder=2", "head.queries=5", "head.bins=4"],
     "steps": [],
     "queries": ["head.length=16"],  # of videos of 40 steps and more
 }
