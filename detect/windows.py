@@ -30,8 +30,8 @@ class SampleRule:
     length: int | None = None  # steps of every sample: longer videos are cut, shorter ones padded; None: any number
     multiple: int = 1  # of samples of any length: they are padded to a multiple, and cut out of a video at one
     overlap: float = 0.5  # share of a window of `length` that the next one sees too, at least
-    training_overlap: float = 0.0  # the same of training: an epoch has as many samples of a video as there would be
-    # windows, each cut anywhere; 0: it sees a step about once
+    training_overlap: float | None = None  # likewise in training: an epoch has as many samples of a video as there
+    # would be windows, each cut anywhere; None: one sample of a video, long or short
 
     def __post_init__(self) -> None:
         for name in ("resize", "length", "multiple"):
@@ -39,8 +39,9 @@ class SampleRule:
             if not (type(value) is int and value > 0) and not (value is None and name != "multiple"):
                 raise ValueError(f"{name} must be a number of steps, got {value!r:.60}")
         for name in ("overlap", "training_overlap"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} must be a share of a window, in [0, 1), got {getattr(self, name)!r:.60}")
+            value = getattr(self, name)
+            if not (value is None and name == "training_overlap") and not 0.0 <= value < 1.0:
+                raise ValueError(f"{name} must be a share of a window, in [0, 1), got {value!r:.60}")
 
     def num_steps(self, num_steps: int) -> int:
         """Length of the sequence that a video of so many steps is seen as."""
@@ -62,8 +63,8 @@ class SampleRule:
         return [Window(start, start + self.length) for start in starts]
 
     def training_samples(self, num_steps: int) -> int:
-        """How many samples of such a sequence an epoch has: a video of many windows teaches more than one of few."""
-        if self.length is None or num_steps <= self.length:
+        """How many samples of such a sequence an epoch has."""
+        if self.length is None or self.training_overlap is None or num_steps <= self.length:
             return 1
         return len(range(0, num_steps - self.length, self._hop(self.training_overlap))) + 1
 
