@@ -8,8 +8,14 @@ from train.recipes.recipe import SMALL_MODEL, SMALL_OPTIMISER, SMALL_SAMPLING, N
 SMALL = Recipe(
     sampling=SMALL_SAMPLING,
     model=SMALL_MODEL,
-    optimiser=SMALL_OPTIMISER,
-    head={"length": 64, "heads": 4, "encoder": 2, "queries": 20, "bins": 8},
+    optimiser={**SMALL_OPTIMISER, "min_steps": 1000},  # 140 videos make 1,400 in 40 epochs; matching begins slowly
+    head={
+        "length": 64,  # 18 s; two windows of a video of the study world
+        "heads": 4,  # of 16 channels
+        "encoder": 2,
+        "queries": 20,  # actions of a sample: up to 8
+        "bins": 8,  # actions are a few steps long
+    },
 )
 
 THUMOS14 = Recipe(
