@@ -13,9 +13,10 @@ from train.methods import METHODS
 from train.methods.base import Method
 
 STEPS, WIDTH = 32, 16
-OPTIONS = {
+OPTIONS: dict[str, dict[str, object]] = {
     "actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0},
     "afsd": {"length": STEPS, "levels": 3, "groups": 2, "unit": 0.5, "unit_doubles": True},
+    "tadtr": {"length": STEPS, "heads": 2, "encoder": 1, "decoder": 2, "queries": 5, "bins": 4, "dropout": 0.0},
 }
 
 

@@ -38,7 +38,7 @@ EVERY = pytest.mark.parametrize(("name", "cues"), KINDS, ids=lambda v: v if isin
 OF_TRUTH, OF_TEACHERS = ("joint/", "appearance/", "motion/"), ("distill/", "distill_joint/")
 
 
-@pytest.fixture(params=["actionformer", "afsd", "steps", "queries"])
+@pytest.fixture(params=[*HEADS, "steps", "queries"])
 def head(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(HEADS, "steps", StepHead)
     monkeypatch.setitem(HEADS, "queries", QueryHead)
@@ -189,6 +189,7 @@ def test_calling_a_method_gives_its_losses(name: str, cues: tuple[str, ...], hea
 SIZES_OF = {
     "actionformer": ["head.levels=3", "head.window=5", "head.heads=2"],
     "afsd": ["head.length=16", "head.levels=3", "head.groups=2", "head.consistency_weight=0.1"],
+    "tadtr": ["head.length=48", "head.heads=2", "head.encoder=1", "head.decoder=2", "head.queries=5", "head.bins=4"],
     "steps": [],
     "queries": ["head.length=16"],  # of videos of 40 steps and more
 }
