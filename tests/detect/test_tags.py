@@ -119,7 +119,9 @@ def test_sines_of_the_position_are_those_of_the_paper_they_come_from() -> None:
 def test_settings_that_cannot_be_are_refused_in_one_line() -> None:
     for options in ({"tower": []}, {"length": 0}, {"mask_thresholds": [1.0]}, {"overlap": 1.0}, {"layers": 0}):
         with pytest.raises(DetectorError, match="head_config does not fit the head 'tags'"):
-            Detector(DetectorConfig(classes=("a",), feature_dims={"rgb": 4}, width=16, head="tags", head_config=options))
+            Detector(
+                DetectorConfig(classes=("a",), feature_dims={"rgb": 4}, width=16, head="tags", head_config=options)
+            )
 
 
 # ---- targets
@@ -167,8 +169,10 @@ def test_targets_are_those_found_step_by_step(seed: int) -> None:
     for row, steps in enumerate(length):
         expected = by_hand(known[row], steps, 3, 1)
         for name, value in expected.items():
-            assert torch.allclose(said[name][row], value, atol=1e-6) if value.is_floating_point() else torch.equal(
-                said[name][row], value
+            assert (
+                torch.allclose(said[name][row], value, atol=1e-6)
+                if value.is_floating_point()
+                else torch.equal(said[name][row], value)
             ), (row, name)
 
 

@@ -2,8 +2,8 @@
 
 The numbers in tests/data/tags_parity.npz were made once by the published code (github.com/sauradip/TAGS, for
 ActivityNet-1.3), for weights and inputs that the rules below give to both; its layers were made smaller, its forward
-pass, losses and data loader left as they are. Nothing of that code is needed to run this test. What it does otherwise is
-tested in test_tags.py.
+pass, losses and data loader left as they are. Nothing of that code is needed to run this test. Where ours differs is
+tested in test_tags.py and test_tags_runs.py.
 """
 
 import zlib

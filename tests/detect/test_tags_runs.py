@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from detect.heads.base import Targets
+from detect.heads.base import Candidates, Targets
 from detect.heads.tags.head import TAGS, TAGSConfig
-from detect.heads.tags.runs import means, means_of_all, means_of_blocks, runs_of, runs_through
+from detect.heads.tags.runs import means, means_of_blocks, runs_of, runs_through
 from detect.suppress import Suppression, suppress
 
 STEPS = 24
@@ -30,7 +30,7 @@ def certain(*rows: tuple[float, float, int], length: int = STEPS) -> dict[str, T
     return {"logits": 60 * said["likely"] - 30, "masks": 60 * said["masks"] - 30, "valid": valid}
 
 
-def best(found: tuple[Tensor, Tensor, Tensor | None]) -> list[tuple[float, float, int]]:
+def best(found: Candidates) -> list[tuple[float, float, int]]:
     """Suppressed, of the surest kind alone."""
     segments, scores, labels = found
     assert labels is not None
@@ -52,24 +52,15 @@ def test_runs_are_those_found_step_by_step(seed: int) -> None:
                 if on:
                     expected.append((row, first, first + size - 1))
                 first += size
-        every = runs_of(values, threshold, 1)
+        every = runs_of(values, threshold)
         assert list(zip(every.which.tolist(), every.first.tolist(), every.last.tolist(), strict=True)) == expected
-        own = runs_through(values, threshold, 1)
+        own = runs_through(values, threshold)
         through = [(row, a, b) for row, a, b in expected if a <= row <= b]
         assert list(zip(own.which.tolist(), own.first.tolist(), own.last.tolist(), strict=True)) == through
         rows = [values[row, a : b + 1].mean().item() for row, a, b in expected]
         assert means(values, every).tolist() == pytest.approx(rows, rel=1e-5)
-        for (_, a, b), found, block in zip(
-            expected, means_of_all(values, every), means_of_blocks(values, every), strict=True
-        ):
-            assert found.tolist() == pytest.approx(values[:, a : b + 1].mean(1).tolist(), rel=1e-5)
+        for (_, a, b), block in zip(expected, means_of_blocks(values, every), strict=True):
             assert block.item() == pytest.approx(values[a : b + 1, a : b + 1].mean().item(), rel=1e-5)
-
-
-def test_a_threshold_is_passed_between_steps() -> None:
-    runs = runs_of(torch.tensor([[0.0, 0.2, 0.6, 1.0, 0.5, 0.1]]), 0.4, 0)
-    assert (runs.first.item(), runs.last.item()) == (2, 4)
-    assert runs.segments.tolist() == [[pytest.approx(2 - 0.5 + 0.5), pytest.approx(4 + 0.25 + 0.5)]]
 
 
 def test_perfect_masks_give_actions_back_without_bias() -> None:
@@ -78,7 +69,7 @@ def test_perfect_masks_give_actions_back_without_bias() -> None:
     for _ in range(400):
         start = rng.uniform(1, 10)
         end = start + rng.uniform(4, 12)
-        [found] = head(class_thresholds=(), mask_thresholds=(0.5,)).decode(certain((start, end, 1)))
+        [found] = head(mask_thresholds=(0.5,)).decode(certain((start, end, 1)))
         [(a, b, label)] = best(found)
         assert label == 1
         errors.append((a - start, b - end))
@@ -101,7 +92,7 @@ def test_the_mask_of_a_step_is_read_and_not_what_others_say_of_it() -> None:
     said["masks"][0, 7] = -30
     said["masks"][0, 7, 6:12] = 30
     said["logits"][0, [5, 6, 8]] = torch.tensor([-30.0, -30, -30, 30])
-    [found] = head(class_thresholds=()).decode(said)
+    [found] = head().decode(said)
     assert best(found) == [(5, 13, 1)]
 
 
@@ -111,8 +102,20 @@ def test_a_step_of_two_classes_says_both() -> None:
 
 
 def test_an_action_within_another_is_found_beside_it() -> None:
-    [found] = head(class_thresholds=()).decode(certain((1, 22, 0), (9, 15, 1)))
+    [found] = head().decode(certain((1, 22, 0), (9, 15, 1)))
     assert best(found) == [(1, 22, 0), (9, 15, 1)]
+
+
+def test_runs_of_the_class_scores_are_candidates_where_they_are_asked_for() -> None:
+    said = certain((3, 9, 0), (12, 20, 2))
+    drawn = {**said, "masks": said["masks"].clamp(max=math.log(0.25 / 0.75))}  # no mask above a quarter
+    [none], [some] = (head(**c).decode(drawn) for c in ({}, {"class_thresholds": (0.5,)}))
+    assert len(none.scores) == 0 and some.labels is not None
+    assert sorted(zip(*map(list, zip(*some.segments.tolist(), strict=True)), some.labels.tolist(), strict=True)) == [
+        (3, 9, 0),
+        (12, 20, 2),
+    ]
+    assert some.scores.tolist() == pytest.approx([0.25, 0.25], rel=1e-4)
 
 
 def test_background_and_padding_have_no_candidates() -> None:
@@ -126,9 +129,8 @@ def test_background_and_padding_have_no_candidates() -> None:
 
 def test_the_best_candidates_are_kept_and_short_masks_can_be_left_out() -> None:
     said = certain((2, 7, 0), (10, 20, 1))
-    [every], [few], [long] = (
-        head(class_thresholds=(), **c).decode(said) for c in ({}, {"max_candidates": 3}, {"min_run": 5})
-    )
+    said["masks"] += 20 * torch.randn(1, STEPS, STEPS, generator=torch.Generator().manual_seed(0))
+    [every], [few], [long] = (head(**c).decode(said) for c in ({}, {"max_candidates": 3}, {"min_run": 5}))
     assert len(every.scores) > 3 == len(few.scores) and few.scores.min() >= every.scores.sort().values[-3]
     assert long.labels is not None and set(long.labels.tolist()) == {1}
 

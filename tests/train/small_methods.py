@@ -16,7 +16,14 @@ from train.methods.base import Method
 STEPS, WIDTH = 32, 16
 OPTIONS = {
     "actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0},
-    "tags": {"length": STEPS, "heads": 2, "head_width": 8, "tower": (16, 16, 16), "dropout": 0.0, "attention_dropout": 0.0},
+    "tags": {
+        "length": STEPS,
+        "heads": 2,
+        "head_width": 8,
+        "tower": (16, 16, 16),
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+    },
 }
 
 

@@ -35,7 +35,8 @@ class SnippetEmbedding(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, T, D), mask (B, T). Returns (B, T, D); what lies under the mask is meaningless."""
         q, k, v = (
-            linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for linear in (self.queries, self.keys, self.values)
+            linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for linear in (self.queries, self.keys, self.values)
         )  # (B, heads, T, channels)
         # A sample without any real step has keys all the same: its softmax stays finite, its result is thrown away.
         seen = (mask | ~mask.any(1, keepdim=True))[:, None, None]
