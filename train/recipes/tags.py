@@ -40,6 +40,7 @@ ACTIVITYNET13 = Recipe(
         "resize": 100,
         "length": 100,
         "relative": False,
+        "positions": False,
         "min_run": 4,  # the last step more than 2 % of a video after the first
         "mask_thresholds": (0.01, 0.2, 0.4, 0.6, 0.8),  # the code's 0 takes the whole video
         "class_thresholds": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),

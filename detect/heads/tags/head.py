@@ -71,6 +71,7 @@ class TAGS(Head):
     suppression: ClassVar[Suppression] = Suppression(sigma=0.1)  # exp(-10·IoU²), as published
     of_training: ClassVar[frozenset[str]] = frozenset(
         {"class_weight", "mask_weight", "hard_classes", "dropout", "attention_dropout"}
+        | {"overlap", "min_score", "max_candidates", "min_run", "mask_thresholds", "class_thresholds"}  # of decoding
     )
 
     def __init__(self, in_channels: int, num_classes: int, config: TAGSConfig) -> None:
