@@ -37,14 +37,18 @@ def make_store(folder: Path) -> Path:
     return folder / "f.h5"
 
 
-def make_detector(store: Path, path: Path) -> Path:
+HEAD_CONFIGS = {"actionformer": {"levels": 3}, "tags": {"length": 16, "head_width": 8}}
+
+
+def make_detector(store: Path, path: Path, head: str = "actionformer") -> Path:
     """An untrained detector of these features."""
     torch.manual_seed(0)
     config = DetectorConfig(
         classes=("jump", "spin"),
         feature_dims={"rgb": 1536},
         width=16,
-        head_config={"levels": 3},
+        head=head,
+        head_config=HEAD_CONFIGS[head],
         feature_ids={"rgb": features.open(store).feature_id("rgb")},
     )
     Detector(config).save(path)

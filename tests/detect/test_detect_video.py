@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drifting import make_detector, make_store, write_video
+from drifting import HEAD_CONFIGS, make_detector, make_store, write_video
 
 import features
 from detect import video as command
@@ -40,8 +40,9 @@ def detector_file(store: Path, tmp_path: Path) -> Path:
     return make_detector(store, tmp_path / "detector.pt")
 
 
-def test_a_file_gives_what_its_stored_features_give(store: Path, detector_file: Path) -> None:
-    detector = Detector.load(detector_file)
+@pytest.mark.parametrize("head", HEAD_CONFIGS)
+def test_a_file_gives_what_its_stored_features_give(store: Path, tmp_path: Path, head: str) -> None:
+    detector = Detector.load(make_detector(store, tmp_path / "detector.pt", head))
     for name in ("a", "b/c"):
         actions = detect_actions(store.parent / "videos" / f"{name}.mp4", detector, device="cpu")
         stored, _ = detect_video(detector, features.open(store), name)
