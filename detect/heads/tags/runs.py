@@ -47,13 +47,17 @@ def segments_of(runs: Runs, shrink: int) -> Tensor:
 
 def means(values: Tensor, runs: Runs) -> Tensor:
     """The mean of values (N, T) over each run, in the run's own row: (n,)."""
-    sums = F.pad(values.double().cumsum(1), (1, 0))[runs.which]
-    total = sums.gather(1, runs.last[:, None] + 1) - sums.gather(1, runs.first[:, None])
-    return (total[:, 0] / (runs.last - runs.first + 1)).to(values.dtype)
+    within = inside(runs, values)
+    return (values[runs.which] * within).sum(1) / within.sum(1)
 
 
 def means_of_blocks(values: Tensor, runs: Runs) -> Tensor:
     """The mean of values (T, T) over the square of each run: (n,)."""
-    sums = F.pad(values.double().cumsum(0).cumsum(1), (1, 0, 1, 0))
-    a, b = runs.first, runs.last + 1
-    return ((sums[b, b] - sums[a, b] - sums[b, a] + sums[a, a]) / (b - a) ** 2).to(values.dtype)
+    within = inside(runs, values)
+    return (within @ values * within).sum(1) / within.sum(1) ** 2
+
+
+def inside(runs: Runs, like: Tensor) -> Tensor:
+    """(n, T): 1 on the steps of each run, T that of `like` (..., T)."""
+    steps = torch.arange(like.shape[-1], device=like.device)
+    return ((steps >= runs.first[:, None]) & (steps <= runs.last[:, None])).to(like.dtype)
