@@ -34,8 +34,8 @@ from train.recipes import recipe_for
 from train.recipes.recipe import Recipe
 from train.settings import TrainingError
 
-CHANNELS, CLASSES, ANY_STEPS = 1024, 20, 2304
-FRAMES_PER_S, FRAMES_PER_STEP, ACTIONS_PER_MIN = 30, 4, 8
+CHANNELS, CLASSES, ANY_STEPS, MANY = 1024, 20, 2304, 10**6
+FRAMES_PER_S, FRAMES_PER_CLIP, ACTIONS_PER_MIN = 30, 4, 8
 KINDS = ("training", "inference")
 
 
@@ -56,8 +56,11 @@ class Subject:
         self.name, self.detector = name, Detector(config)
         self.method = Supervised(self.detector, SupervisedOptions())
         self.optimiser = make_optimiser(self.method, recipe.optimiser_of(HEADS[name]))
-        self.steps = self.detector.head.sample.length or self.detector.head.sample.padded(ANY_STEPS)
-        self.batch = sample(self.steps)
+        rule = self.detector.head.sample
+        self.steps = rule.length or rule.padded(ANY_STEPS)
+        clips_per_step = MANY / rule.num_steps(MANY)  # of a head that leaves steps out
+        self.steps_per_s = FRAMES_PER_S / FRAMES_PER_CLIP / clips_per_step
+        self.batch = sample(self.steps, self.steps_per_s)
 
     def training(self) -> None:
         self.method.train()
@@ -71,11 +74,10 @@ class Subject:
         self.method.eval()
         self.detector.head.decode(self.detector(self.batch.cues, self.batch.mask))
 
-    @torch.inference_mode()
     def gmac(self) -> float:
         self.method.eval()
         counter = FlopCounterMode(display=False)
-        with counter, sdpa_kernel(SDPBackend.MATH):  # whose products the counter sees
+        with counter, sdpa_kernel(SDPBackend.MATH):  # whose products the counter sees; it wants gradients enabled
             self.detector(self.batch.cues, self.batch.mask)
         return counter.get_total_flops() / 2e9
 
@@ -88,10 +90,9 @@ def thumos(name: str) -> Recipe:
         return Recipe()
 
 
-def sample(steps: int) -> Batch:
+def sample(steps: int, per_s: float) -> Batch:
     """One sample of random features, with actions of 1 to 10 s."""
     rng = np.random.default_rng(0)
-    per_s = FRAMES_PER_S / FRAMES_PER_STEP
     count = max(round(steps / per_s / 60 * ACTIONS_PER_MIN), 1)
     length = np.minimum(rng.uniform(1, 10, count) * per_s, steps / 2)
     start = rng.uniform(0, steps - length)
@@ -147,7 +148,7 @@ def main() -> None:
     steps = {f"{s.name} {kind}": getattr(s, kind) for s in subjects for kind in KINDS}
     medians = seconds(steps, args.rounds)
     for subject in subjects:
-        minutes = subject.steps * FRAMES_PER_STEP / FRAMES_PER_S / 60
+        minutes = subject.steps / subject.steps_per_s / 60
         training, inference = (medians[f"{subject.name} {kind}"] for kind in KINDS)
         row = {
             "bench": f"head {subject.name}",
