@@ -41,6 +41,7 @@ SMALL: dict[str, dict[str, object]] = {
     "actionformer": {"levels": 3},
     "afsd": {"length": 16, "levels": 3, "groups": 2},
     "tadtr": {"length": 8, "heads": 2, "encoder": 1, "queries": 4},  # 8: windows
+    "tags": {"length": 16, "head_width": 8},
 }
 
 

@@ -5,10 +5,10 @@ import torch
 from conftest import TinyWorld
 
 import features
-from detect.detector import Detector
 from detect.heads.tadtr.head import TadTR
+from detect.model.detector import Detector
 from detect.run import main as detect_run
-from evaluate.detections import read_detections
+from evaluate.files.detections import read_detections
 from train.assemble import assemble, open_material
 from train.config import Config
 from train.recipes import recipe_for

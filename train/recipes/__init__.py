@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from train.recipes import actionformer, afsd, tadtr
+from train.recipes import actionformer, afsd, tadtr, tags
 from train.recipes.recipe import NoRecipe, Recipe
 from train.settings import TrainingError
 
@@ -10,6 +10,7 @@ RECIPES: dict[str, Mapping[str, Recipe | NoRecipe]] = {
     "actionformer": actionformer.RECIPES,
     "afsd": afsd.RECIPES,
     "tadtr": tadtr.RECIPES,
+    "tags": tags.RECIPES,
 }
 
 

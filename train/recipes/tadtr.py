@@ -1,6 +1,6 @@
 """Recipes of TadTR: OpenTAD's settings for THUMOS'14 features, and our own for few videos."""
 
-from detect.architecture import Architecture
+from detect.model.architecture import Architecture
 from detect.suppress import Suppression
 from train.config import Sampling
 from train.recipes.recipe import SMALL_MODEL, SMALL_OPTIMISER, SMALL_SAMPLING, NoRecipe, Recipe
