@@ -45,11 +45,16 @@ def soft_cross_entropy(logits: Tensor, teacher_logits: Tensor) -> Tensor:
     The factor |q - p| is to soft labels what the focal term is to hard ones: thousands of points where both say
     "background" weigh nothing. Zero exactly where student and teacher agree. The teacher gets no gradient.
     """
+    q, p = logits.sigmoid(), teacher_logits.detach().sigmoid()
+    return (q - p).abs() * bernoulli_divergence(logits, teacher_logits)
+
+
+def bernoulli_divergence(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """KL(p ‖ q) elementwise, q = sigmoid(logits) and p = sigmoid(teacher_logits); the teacher gets no gradient."""
     teacher_logits = teacher_logits.detach()
-    q, p = logits.sigmoid(), teacher_logits.sigmoid()
+    p = teacher_logits.sigmoid()
     # KL = p·(log p - log q) + (1-p)·(log(1-p) - log(1-q)) with log σ(z) = z - softplus(z), log(1-σ(z)) = -softplus(z)
-    divergence = p * (teacher_logits - logits) + F.softplus(logits) - F.softplus(teacher_logits)
-    return (q - p).abs() * divergence
+    return p * (teacher_logits - logits) + F.softplus(logits) - F.softplus(teacher_logits)
 
 
 def masked_mse(values: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

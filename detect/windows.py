@@ -32,6 +32,8 @@ class SampleRule:
     length: int | None = None  # steps of every sample: longer videos are cut, shorter ones padded; None: any number
     multiple: int = 1  # of samples of any length: they are padded to a multiple, and cut out of a video at one
     overlap: float = 0.5  # share of a window of `length` that the next one sees too, at least
+    training_overlap: float | None = None  # likewise in training: an epoch has as many samples of a video as there
+    # would be windows, each cut anywhere; None: one sample of a video, long or short
 
     def __post_init__(self) -> None:
         for name in ("resize", "length", "multiple", "every"):
@@ -40,8 +42,10 @@ class SampleRule:
                 raise ValueError(f"{name} must be a number of steps, got {value!r:.60}")
         if self.resize is not None and self.every != 1:
             raise ValueError(f"resize {self.resize} and every {self.every}: of a resized video no step is left out")
-        if not 0.0 <= self.overlap < 1.0:
-            raise ValueError(f"overlap must be a share of a window, in [0, 1), got {self.overlap!r:.60}")
+        for name in ("overlap", "training_overlap"):
+            value = getattr(self, name)
+            if not (value is None and name == "training_overlap") and not 0.0 <= value < 1.0:
+                raise ValueError(f"{name} must be a share of a window, in [0, 1), got {value!r:.60}")
 
     def num_steps(self, num_steps: int) -> int:
         """Length of the sequence that a video of so many steps is seen as."""
@@ -59,9 +63,19 @@ class SampleRule:
         """The samples that a sequence is seen in: all of it, or windows of `length`, the last ending with it."""
         if self.length is None or num_steps <= self.length:
             return [Window(0, num_steps)]
-        hop = max(int(self.length * (1 - self.overlap)), 1)
-        starts = [*range(0, num_steps - self.length, hop), num_steps - self.length]
+        starts = [*range(0, num_steps - self.length, self._hop(self.overlap)), num_steps - self.length]
         return [Window(start, start + self.length) for start in starts]
+
+    def training_samples(self, num_steps: int) -> int:
+        """How many samples of such a sequence an epoch has."""
+        if self.length is None or self.training_overlap is None or num_steps <= self.length:
+            return 1
+        return len(range(0, num_steps - self.length, self._hop(self.training_overlap))) + 1
+
+    def _hop(self, overlap: float) -> int:
+        """Steps from the start of a window to that of the next."""
+        assert self.length is not None
+        return max(int(self.length * (1 - overlap)), 1)
 
     def padded(self, num_steps: int) -> int:
         """Steps of a batch whose longest sample has so many."""

@@ -72,8 +72,9 @@ def read(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
-        if reader.fieldnames and reader.fieldnames[0] != "epoch":
-            raise ValueError(f"its first column is {reader.fieldnames[0]!r:.20}")
+            columns = reader.fieldnames or ["epoch"]  # none yet: stopped within the first epoch
+        if columns[0] != "epoch":
+            raise ValueError(f"its first column is {columns[0]!r:.20}")
         for row in rows:
             int(row["epoch"])
     except (ValueError, KeyError, TypeError, csv.Error) as error:

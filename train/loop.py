@@ -49,7 +49,7 @@ def fit(run: Run, samples: Samples, settings: Config, out: Path, log: Log, stop:
                 if not torch.isfinite(total + norm):
                     raise TrainingError(diverged(run.step, losses, norm, batch.videos))
                 for group in run.optimiser.param_groups:
-                    group["lr"] = rate(run.step)
+                    group["lr"] = rate(run.step) * group.get("share", 1.0)  # runs of before have none
                 run.optimiser.step()
                 run.step, run.position = run.step + 1, run.position + 1
                 run.average.update(run.method.detector, run.step)

@@ -8,19 +8,38 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from detect.heads.base import Head
 from train.config import Optimiser
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
     """Weights of convolutions and linear maps decay; biases, norms, scales and embeddings do not (ActionFormer).
 
-    Told apart by shape, since a head may hold several maps in one tensor: what has one axis is no map.
+    Told apart by shape, since a head may hold several maps in one tensor: what has one axis is no map. Weights that
+    their head wants to learn at another rate have groups of their own, "share" of the run's rate.
     """
     embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-    groups: tuple[list, list] = ([], [])
+    shares = learning_rate_shares(module)
+    groups: dict[tuple[float, bool], list] = {(1.0, True): [], (1.0, False): []}
     for parameter in trainable(module):
-        groups[parameter.ndim < 2 or id(parameter) in embeddings].append(parameter)
-    return [{"params": groups[0], "weight_decay": weight_decay}, {"params": groups[1], "weight_decay": 0.0}]
+        decays = parameter.ndim >= 2 and id(parameter) not in embeddings
+        groups.setdefault((shares.get(id(parameter), 1.0), decays), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": weight_decay if decays else 0.0, "share": share}
+        for (share, decays), parameters in groups.items()
+    ]
+
+
+def learning_rate_shares(module: nn.Module) -> dict[int, float]:
+    """What heads want of the learning rate, by the id of the parameter."""
+    heads = [head for head in module.modules() if isinstance(head, Head) and head.learning_rates]
+    return {
+        id(parameter): head.learning_rates[word]
+        for head in heads
+        for name, parameter in head.named_parameters()
+        for word in name.split(".")
+        if word in head.learning_rates
+    }
 
 
 def make_optimiser(module: nn.Module, config: Optimiser) -> torch.optim.Optimizer:

@@ -3,5 +3,7 @@
 from detect.heads.actionformer.head import ActionFormer
 from detect.heads.afsd.head import AFSD
 from detect.heads.base import Head
+from detect.heads.tadtr.head import TadTR
+from detect.heads.tags.head import TAGS
 
-HEADS: dict[str, type[Head]] = {"actionformer": ActionFormer, "afsd": AFSD}
+HEADS: dict[str, type[Head]] = {"actionformer": ActionFormer, "afsd": AFSD, "tadtr": TadTR, "tags": TAGS}

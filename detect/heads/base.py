@@ -67,6 +67,7 @@ class Head(nn.Module, ABC):
     of_training: ClassVar[frozenset[str]] = frozenset()  # fields of it that predictions don't depend on
     suppression: ClassVar[Suppression] = Suppression()  # of its candidates, unless the configuration says otherwise
     optimiser: ClassVar[Mapping[str, Any]] = {}  # what it wants otherwise than train.config.Optimiser; recipes prevail
+    learning_rates: ClassVar[Mapping[str, float]] = {}  # as shares of the run's, by a module's or parameter's name
     names_classes: ClassVar[bool] = True  # False: its candidates have no labels, class scores come from elsewhere
 
     def __init__(self, in_channels: int, num_classes: int, config: Any) -> None:

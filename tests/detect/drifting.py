@@ -37,7 +37,12 @@ def make_store(folder: Path) -> Path:
     return folder / "f.h5"
 
 
-HEAD_CONFIGS = {"actionformer": {"levels": 3}, "afsd": {"length": 16, "levels": 3, "groups": 2}}
+SMALL: dict[str, dict[str, object]] = {
+    "actionformer": {"levels": 3},
+    "afsd": {"length": 16, "levels": 3, "groups": 2},
+    "tadtr": {"length": 8, "heads": 2, "encoder": 1, "queries": 4},  # 8: windows
+    "tags": {"length": 16, "head_width": 8},
+}
 
 
 def make_detector(store: Path, path: Path, head: str = "actionformer") -> Path:
@@ -48,7 +53,7 @@ def make_detector(store: Path, path: Path, head: str = "actionformer") -> Path:
         feature_dims={"rgb": 1536},
         width=16,
         head=head,
-        head_config=HEAD_CONFIGS[head],
+        head_config=SMALL[head],
         feature_ids={"rgb": features.open(store).feature_id("rgb")},
     )
     Detector(config).save(path)

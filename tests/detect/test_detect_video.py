@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drifting import HEAD_CONFIGS, make_detector, make_store, write_video
+from drifting import SMALL, make_detector, make_store, write_video
 
 import features
 from detect import video as command
@@ -40,7 +40,7 @@ def detector_file(store: Path, tmp_path: Path) -> Path:
     return make_detector(store, tmp_path / "detector.pt")
 
 
-@pytest.mark.parametrize("head", HEAD_CONFIGS)
+@pytest.mark.parametrize("head", SMALL)
 def test_a_file_gives_what_its_stored_features_give(store: Path, tmp_path: Path, head: str) -> None:
     detector = Detector.load(make_detector(store, tmp_path / "detector.pt", head))
     for name in ("a", "b/c"):

@@ -177,3 +177,15 @@ def test_candidates_without_a_class_become_those_of_the_likeliest_classes_of_the
     assert with_names.labels is not None and with_names.labels.tolist() == [2, 1, 2, 1]
     assert with_names.scores.tolist() == pytest.approx([0.5, 0.3, 0.8, 0.48])
     assert len(named(nameless, np.array([0.5])).scores) == 2, "a data set of one class"
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "overlap", "count"),
+    [(1, 0.0, 1), (64, 0.75, 1), (65, 0.0, 2), (128, 0.0, 2), (129, 0.0, 3), (128, 0.75, 5), (1000, 0.25, 21)],
+)
+def test_an_epoch_can_have_as_many_samples_of_a_video_as_windows_would_cover_it(
+    num_steps: int, overlap: float, count: int
+) -> None:
+    assert SampleRule(length=64, overlap=0.5, training_overlap=overlap).training_samples(num_steps) == count
+    for rule in (SampleRule(length=64), SampleRule(multiple=32, training_overlap=overlap)):
+        assert rule.training_samples(num_steps) == 1, "a head that doesn't say, and one that sees most of any video"

@@ -24,6 +24,7 @@ class QueryHeadConfig:
     length: int = 32
     queries: int = 6
     resize: int | None = None
+    training_overlap: float | None = None
 
 
 class QueryHead(Head):
@@ -32,6 +33,7 @@ class QueryHead(Head):
     Config: ClassVar[type] = QueryHeadConfig
     suppression: ClassVar[Suppression] = Suppression(kind="none", iou=0.4)
     optimiser: ClassVar[Mapping[str, Any]] = {"clip_norm": 0.1}
+    of_training: ClassVar[frozenset[str]] = frozenset({"training_overlap"})
 
     def __init__(self, in_channels: int, num_classes: int, config: QueryHeadConfig) -> None:
         super().__init__(in_channels, num_classes, config)
@@ -42,7 +44,7 @@ class QueryHead(Head):
 
     @classmethod
     def sample_rule(cls, config: QueryHeadConfig) -> SampleRule:
-        return SampleRule(resize=config.resize, length=config.length)
+        return SampleRule(resize=config.resize, length=config.length, training_overlap=config.training_overlap)
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
         if features.shape[2] != self.config.length:

@@ -1,5 +1,6 @@
 """Every method small, and batches for them: what `test_methods` and `test_every_method` start from."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -13,16 +14,26 @@ from train.methods import METHODS
 from train.methods.base import Method
 
 STEPS, WIDTH = 32, 16
-OPTIONS = {
+OPTIONS: dict[str, dict[str, object]] = {
     "actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0},
     "afsd": {"length": STEPS, "levels": 3, "groups": 2, "unit": 0.5, "unit_doubles": True},
+    "tadtr": {"length": STEPS, "heads": 2, "encoder": 1, "decoder": 2, "queries": 5, "bins": 4, "dropout": 0.0},
+    "tags": {
+        "length": STEPS,
+        "heads": 2,
+        "head_width": 8,
+        "tower": (16, 16, 16),
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+    },
 }
 
 
 def detector(
     branches: tuple[str, ...], fusion: str = "gate", head: str = "actionformer", length: int | None = None
 ) -> Detector:
-    """length: of the samples of a head that wants them of one length."""
+    """length: of the samples of a head that wants them of one length; the same detector for samples of any."""
+    usual = None if length in (None, STEPS) else detector(branches, fusion, head)
     config = DetectorConfig(
         classes=("left", "right"),
         feature_dims={"rgb": 6, "rgb_motion": 4, "flow": 5},
@@ -33,7 +44,20 @@ def detector(
         head_config={**OPTIONS.get(head, {}), **({} if length is None else {"length": length})},
         normalise=False,
     )
-    return Detector(config)
+    model = Detector(config)
+    if usual is not None:
+        model.load_state_dict(grown(usual.state_dict(), model.state_dict()))
+    return model
+
+
+def grown(weights: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights for longer samples, zero where there are more: of places in the sample, or of distances between them."""
+    values = {}
+    for name, value in weights.items():
+        more = [new - old for new, old in zip(like[name].shape, value.shape, strict=True)]
+        sides = [(k // 2, k // 2) if old == 2 * STEPS - 1 else (0, k) for k, old in zip(more, value.shape, strict=True)]
+        values[name] = nn.functional.pad(value, [k for side in reversed(sides) for k in side])
+    return values
 
 
 def make(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import TinyWorld, write_features
 from query_head import QueryHead
-from small_methods import STEPS, batch_of, make, sums, with_joint_teacher
+from small_methods import STEPS, batch_of, grown, make, sums, with_joint_teacher
 from step_head import StepHead
 from torch import nn
 
@@ -38,7 +38,7 @@ EVERY = pytest.mark.parametrize(("name", "cues"), KINDS, ids=lambda v: v if isin
 OF_TRUTH, OF_TEACHERS = ("joint/", "appearance/", "motion/"), ("distill/", "distill_joint/")
 
 
-@pytest.fixture(params=["actionformer", "afsd", "steps", "queries"])
+@pytest.fixture(params=[*HEADS, "steps", "queries"])
 def head(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(HEADS, "steps", StepHead)
     monkeypatch.setitem(HEADS, "queries", QueryHead)
@@ -82,7 +82,7 @@ def test_padding_a_batch_further_changes_no_loss(name: str, cues: tuple[str, ...
     method, batch = make(name, cues, head).eval(), half_labelled(head)
     if method.detector.head.sample.length is not None:  # the same in samples of another length, the teachers' too
         longer, padded = make(name, cues, head, length=STEPS + 8).eval(), half_labelled(head, STEPS + 8)
-        longer.load_state_dict(method.state_dict())
+        longer.load_state_dict(grown(method.state_dict(), longer.state_dict()))
     else:
         longer, padded = method, padded_by(8, batch, method.detector.head)
     here, there = losses_of(method, batch), losses_of(longer, padded)
@@ -115,7 +115,7 @@ def test_a_labelled_video_without_actions_is_taught_as_background(name: str, cue
     method = make(name, cues, head)
     losses = method(batch)
     assert all(torch.isfinite(value) for value in losses.values())
-    assert losses["joint/class"] > 0 and losses["joint/offset"] == 0
+    assert losses["joint/class"] > 0 and losses.get("joint/offset", torch.tensor(0)) == 0
     assert positives_of(method, batch) == [0]
     sums(losses, "joint/").backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.detector.head.parameters())
@@ -169,7 +169,7 @@ def test_a_joint_teacher_speaks_to_the_deployed_head_and_can_be_weighed(
     batch = half_labelled(head)
     once, thrice, never = (make(name, cues, head, joint_weight=w)(batch) for w in (1.0, 3.0, 0.0))
     said = [path for path in once if path.startswith("distill_joint")]
-    assert {"distill_joint/class", "distill_joint/offset"} <= set(said)
+    assert "distill_joint/class" in said and len(said) > 1
     assert all(thrice[path].item() == pytest.approx(3 * once[path].item(), rel=1e-5) for path in said)
     assert not any(path.startswith("distill_joint") for path in never)
     method = make(name, cues, head)
@@ -189,6 +189,8 @@ def test_calling_a_method_gives_its_losses(name: str, cues: tuple[str, ...], hea
 SIZES_OF = {
     "actionformer": ["head.levels=3", "head.window=5", "head.heads=2"],
     "afsd": ["head.length=16", "head.levels=3", "head.groups=2", "head.consistency_weight=0.1"],
+    "tadtr": ["head.length=48", "head.heads=2", "head.encoder=1", "head.decoder=2", "head.queries=5", "head.bins=4"],
+    "tags": ["head.length=16", "head.heads=2", "head.head_width=8", "head.tower=[16,16,16]"],
     "steps": [],
     "queries": ["head.length=16"],  # of videos of 40 steps and more
 }

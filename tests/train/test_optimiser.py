@@ -1,9 +1,11 @@
 """How weights change: closed forms that can be checked on paper."""
 
 import math
+from typing import ClassVar
 
 import pytest
 import torch
+from step_head import StepHead, StepHeadConfig
 from torch import nn
 
 from detect.heads import HEADS
@@ -48,6 +50,22 @@ def test_every_trainable_weight_is_in_one_group_and_embeddings_do_not_decay() ->
     decaying, others = parameter_groups(model, 0.1)
     assert [p.shape for p in decaying["params"]] == [(2, 3)]
     assert sorted(p.numel() for p in others["params"]) == [2, 2, 12]
+
+
+def test_what_a_head_wants_to_learn_slowly_has_groups_of_its_own() -> None:
+    class Slow(StepHead):
+        learning_rates: ClassVar = {"output": 0.1}
+
+    slow, other = Slow(4, 2, StepHeadConfig()), StepHead(4, 2, StepHeadConfig())
+    groups = parameter_groups(nn.ModuleList([slow, other]), 0.1)
+    said = [(g["share"], g["weight_decay"], [id(p) for p in g["params"]]) for g in groups]
+    ours, theirs = slow.output, other.output
+    assert said == [
+        (1.0, 0.1, [id(theirs.weight)]),
+        (1.0, 0.0, [id(theirs.bias)]),
+        (0.1, 0.1, [id(ours.weight)]),
+        (0.1, 0.0, [id(ours.bias)]),
+    ]
 
 
 def test_the_average_follows_its_recurrence() -> None:

@@ -75,7 +75,9 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, number: int = signa
     monkeypatch.setattr(Samples, "collate", interrupting)
 
 
-@pytest.mark.parametrize(("step", "number"), [(6, signal.SIGINT), (8, signal.SIGTERM)])  # 4 steps an epoch
+@pytest.mark.parametrize(
+    ("step", "number"), [(2, signal.SIGINT), (6, signal.SIGINT), (8, signal.SIGTERM)]
+)  # 4 an epoch
 def test_ctrl_c_in_the_middle_of_an_epoch_loses_nothing(
     world: TinyWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: int, number: int
 ) -> None:

@@ -161,6 +161,31 @@ def test_crops_are_as_long_as_the_head_needs_them_wherever_an_action_is() -> Non
     assert {draw_crop(short, Sampling(), rule, np.random.default_rng(n)) for n in range(9)} == {(0, 10)}
 
 
+def test_a_video_of_many_windows_can_give_as_many_samples_of_an_epoch_also_without_labels(world: TinyWorld) -> None:
+    assert run(world, "--cues", "flow", out="flow") == 0
+    taught = ["--method", "direct", "--teacher", str(world.runs / "flow/detector.pt")]
+    taught += ["--train-videos", "5", "--unlabelled-subset", "Training", "--set", "head.training_overlap=0"]
+    assert run(world, *taught, out="student") == 0
+    config = Config.read(world.runs / "student/config.json")
+    _, samples = assemble(config, open_material(config.data), world.runs / "again")
+    assert samples.unlabelled is not None
+    shown = [name for batch in samples.batches(0) for name in batch.videos]
+    for pool, places, labelled in (
+        (samples.labelled, samples.places, True),
+        (samples.unlabelled, samples.unlabelled_places, False),
+    ):
+        counts = [places.count(place) for place in range(len(pool.videos))]
+        assert counts == [-(-video.num_steps // LENGTH) for video in pool.videos] and min(counts) > 1
+        for place, video in enumerate(pool.videos):
+            first = places.index(place)
+            items = [samples[0, first + k, labelled] for k in range(counts[place])]
+            assert {item.video for item in items} == {video.name}
+            assert len({item.cues["rgb"].tobytes() for item in items}) > 1, "cut in different places"
+    size = config.sampling.batch_size
+    assert len(samples) == len(samples.places) and samples.steps_per_epoch() == len(samples) // size
+    assert len(shown) == 2 * size * samples.steps_per_epoch()
+
+
 @pytest.mark.parametrize("method", ["decomposed", "direct", "augmented_rgb"])
 def test_a_teacher_that_cannot_be_cropped_is_shown_the_very_samples_of_the_student(
     world: TinyWorld, method: str

@@ -96,7 +96,7 @@ class Draw(NamedTuple):
     """One sample: a video of either pool in one pass over that pool, which together decide where it is cut."""
 
     turn: int  # the epoch; of videos without labels, how often all of them were drawn before
-    place: int  # of the video in its pool
+    place: int  # of the sample among those that such a pass has of the pool
     labelled: bool = True
 
 
@@ -158,11 +158,17 @@ class Samples(Dataset):
         self.live = dict(live or {})
         self.read = tuple(dict.fromkeys([*self.cues, *(cue for one in self.live.values() for cue in one.cues)]))
         self.head, self.rule = detector.head, detector.head.sample
+        self.places, self.unlabelled_places = (self.places_of(pool) for pool in (labelled, unlabelled))
         self.memory = memory
 
     def __len__(self) -> int:
         """An epoch is a pass over the videos with labels, however many there are without."""
-        return len(self.labelled.videos)
+        return len(self.places)
+
+    def places_of(self, pool: Pool | None) -> list[int]:
+        """The video, by its place in the pool, of every sample of one pass: once, or as often as it has windows."""
+        videos = enumerate(pool.videos if pool else [])
+        return [place for place, video in videos for _ in range(self.rule.training_samples(video.num_steps))]
 
     def features(self, store: Store, video: Video, start: int, stop: int) -> dict[str, np.ndarray]:
         """(stop - start, D_in) of every stream, read once where the memory has room for the whole video."""
@@ -174,9 +180,9 @@ class Samples(Dataset):
 
     def __getitem__(self, item: tuple[int, int] | tuple[int, int, bool]) -> Sample:
         turn, place, labelled = Draw(*item)
-        pool = self.labelled if labelled else self.unlabelled
+        pool, places = (self.labelled, self.places) if labelled else (self.unlabelled, self.unlabelled_places)
         assert pool is not None
-        video = pool.videos[place]
+        video = pool.videos[places[place]]
         key = [self.seed, turn, place] if labelled else [self.seed, turn, place, UNLABELLED_CROPS]
         start, stop = draw_crop(video, self.sampling, self.rule, np.random.default_rng(key))
         targets = rearranged = None
@@ -253,7 +259,7 @@ class Samples(Dataset):
         if self.unlabelled is None:
             return []
         size = self.sampling.unlabelled_batch_size or self.sampling.batch_size
-        count = len(self.unlabelled.videos)
+        count = len(self.unlabelled_places)
         places = [divmod(place, count) for place in range(step * size, (step + 1) * size)]
         orders = {
             turn: np.random.default_rng([self.seed, turn, 0, UNLABELLED_ORDER]).permutation(count) for turn, _ in places

@@ -1,0 +1,1 @@
+"""TadTR: the head, the transformer under it, its matching."""

@@ -1,0 +1,1 @@
+"""TAGS: the head, its network, targets and losses, and how masks become segments."""
