@@ -19,7 +19,7 @@ motion-only := --method supervised --cues flow
 two-stream := --method supervised --cues rgb,flow
 rgb-twice := --method supervised --cues rgb,rgb
 direct := --method direct --cues rgb --cue flow --teacher $(RUNS)/motion-only/detector.pt
-decomposed := --method decomposed --cues rgb,rgb_motion --cue flow --teacher $(RUNS)/motion-only/detector.pt
+decomposed := --method decomposed --cues rgb_twin,rgb_twin_motion --cue flow --teacher $(RUNS)/motion-only/detector.pt
 
 SEEDS ?= 0 1 2
 
@@ -35,7 +35,7 @@ world: $(READY)
 	$(PY) -m extract.synthetic --out $(WORLD) --preset $(WORLD) --seed 0 --workers $(WORKERS)
 	$(PY) -m flow.tvl1 --videos $(VIDEOS) --out $(FLOW) --size 64 --crop 64 --workers $(WORKERS)
 	$(PY) -m extract.rgb --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
-	$(PY) -m extract.rgb --stream rgb_motion --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	$(PY) -m extract.rgb --stream rgb_twin --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue flow --flow $(FLOW) --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue gradient --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 
@@ -59,7 +59,7 @@ study: $(READY)
 
 STUDENTS := second random further
 study-runs: world $(STUDENTS:%=$(WORLD)/nano_rgb_%.pt)
-	$(PY) -m extract.rgb --stream rgb_twin --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	$(PY) -m extract.rgb --stream rgb_motion --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	for student in $(STUDENTS); do $(PY) -m extract.rgb --stream rgb_$$student --weights $(WORLD)/nano_rgb_$$student.pt \
 		--videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS) || exit; done
 	$(PY) -m flowless.study --features $(FEATURES) --annotations $(TRUTH) --out $(WORLD)/runs --seeds $(SEEDS) --workers $(WORKERS) \
