@@ -41,7 +41,7 @@ FIRST = "actionformer"  # the head of the picture and of the first tables
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """A method of the study. `teachers` are the rows whose detectors it learns from, by option of train.run."""
 
     name: str
@@ -54,26 +54,28 @@ class Row:
 BOTH = "--cues rgb,rgb_motion"
 MOTION, JOINT = ("--teacher", "motion-only"), ("--joint-teacher", "two-stream")
 ROWS = (
-    Row("motion-only", "--method supervised --cues flow", "motion"),
-    Row("two-stream", "--method supervised --cues rgb,flow", "two-stream (flow)"),
-    Row("rgb-only", "--method supervised --cues rgb", RGB_ONLY),
-    Row("decomposed", f"--method decomposed {BOTH}", DISTILLED, (MOTION,)),
-    Row("decomposed (twin)", "--method decomposed --cues rgb_twin,rgb_twin_motion", TWIN, (MOTION,)),
-    Row("direct", "--method direct --cues rgb", RGB_ONLY, (MOTION,)),
-    Row("decomposed (frozen features)", "--method decomposed --cues rgb", RGB_ONLY, (MOTION,)),
-    Row("rgb + student, no teacher", f"--method supervised {BOTH}", DISTILLED),
-    Row("student alone", "--method supervised --cues rgb_motion", DISTILLED),
-    Row("direct, student alone", "--method direct --cues rgb_motion", DISTILLED, (MOTION,)),
-    Row("rgb twice, no teacher", "--method supervised --cues rgb,rgb", RGB_ONLY),
-    Row("two RGB networks, no teacher", "--method supervised --cues rgb,rgb_second", DISTILLED),
-    Row("decomposed (student of a random network)", "--method decomposed --cues rgb,rgb_random", DISTILLED, (MOTION,)),
-    Row("decomposed (student taught further)", "--method decomposed --cues rgb,rgb_further", DISTILLED, (MOTION,)),
-    Row("decomposed + unlabelled", f"--method decomposed {BOTH}", DISTILLED, (MOTION, JOINT), True),
-    Row("frozen + unlabelled", "--method decomposed --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
-    Row("direct + unlabelled", "--method direct --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
-    Row("motion-only (gradient)", "--method supervised --cues gradient", "motion"),
-    Row("two-stream (gradient)", "--method supervised --cues rgb,gradient", "two-stream (gradient)"),
-    Row(
+    StudyRow("motion-only", "--method supervised --cues flow", "motion"),
+    StudyRow("two-stream", "--method supervised --cues rgb,flow", "two-stream (flow)"),
+    StudyRow("rgb-only", "--method supervised --cues rgb", RGB_ONLY),
+    StudyRow("decomposed", f"--method decomposed {BOTH}", DISTILLED, (MOTION,)),
+    StudyRow("decomposed (twin)", "--method decomposed --cues rgb_twin,rgb_twin_motion", TWIN, (MOTION,)),
+    StudyRow("direct", "--method direct --cues rgb", RGB_ONLY, (MOTION,)),
+    StudyRow("decomposed (frozen features)", "--method decomposed --cues rgb", RGB_ONLY, (MOTION,)),
+    StudyRow("rgb + student, no teacher", f"--method supervised {BOTH}", DISTILLED),
+    StudyRow("student alone", "--method supervised --cues rgb_motion", DISTILLED),
+    StudyRow("direct, student alone", "--method direct --cues rgb_motion", DISTILLED, (MOTION,)),
+    StudyRow("rgb twice, no teacher", "--method supervised --cues rgb,rgb", RGB_ONLY),
+    StudyRow("two RGB networks, no teacher", "--method supervised --cues rgb,rgb_second", DISTILLED),
+    StudyRow(
+        "decomposed (student of a random network)", "--method decomposed --cues rgb,rgb_random", DISTILLED, (MOTION,)
+    ),
+    StudyRow("decomposed (student taught further)", "--method decomposed --cues rgb,rgb_further", DISTILLED, (MOTION,)),
+    StudyRow("decomposed + unlabelled", f"--method decomposed {BOTH}", DISTILLED, (MOTION, JOINT), True),
+    StudyRow("frozen + unlabelled", "--method decomposed --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
+    StudyRow("direct + unlabelled", "--method direct --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
+    StudyRow("motion-only (gradient)", "--method supervised --cues gradient", "motion"),
+    StudyRow("two-stream (gradient)", "--method supervised --cues rgb,gradient", "two-stream (gradient)"),
+    StudyRow(
         "decomposed (gradient teacher)",
         f"--method decomposed {BOTH}",
         DISTILLED,
@@ -84,10 +86,10 @@ BY_NAME = {row.name: row for row in ROWS}
 
 
 @dataclass(frozen=True)
-class Run:
+class StudyRun:
     """One row with so many labels and one seed."""
 
-    row: Row
+    row: StudyRow
     labels: int  # videos of the training subset whose labels are read
     seed: int
     root: Path
@@ -157,13 +159,13 @@ def work(args: argparse.Namespace) -> int:
     return ExitCode.FAILURES if failed else ExitCode.DONE
 
 
-def planned(args: argparse.Namespace) -> list[Run]:
+def planned(args: argparse.Namespace) -> list[StudyRun]:
     """Every run asked for, those that teach others before these."""
     wanted = set(args.only or BY_NAME)
     there = len(read_annotations(args.annotations).subset("Training").videos)
     wanted |= {teacher for name in wanted for _, teacher in BY_NAME[name].teachers}
     return [
-        Run(row, labels, seed, args.out, head)
+        StudyRun(row, labels, seed, args.out, head)
         for head in args.heads
         for labels in args.labels
         for seed in args.seeds
@@ -172,7 +174,7 @@ def planned(args: argparse.Namespace) -> list[Run]:
     ]
 
 
-def attempt(run: Run, args: argparse.Namespace) -> str | None:
+def attempt(run: StudyRun, args: argparse.Namespace) -> str | None:
     """Makes one run; the sentence of what went wrong, None where nothing did."""
     try:
         make(run, args)
@@ -181,7 +183,7 @@ def attempt(run: Run, args: argparse.Namespace) -> str | None:
     return None
 
 
-def make(run: Run, args: argparse.Namespace) -> None:
+def make(run: StudyRun, args: argparse.Namespace) -> None:
     """The commands of one run, one thread each, their output in the run's folder. StudyError where one fails."""
     run.folder.mkdir(parents=True, exist_ok=True)
     log = run.folder.with_suffix(".log")
@@ -194,7 +196,7 @@ def make(run: Run, args: argparse.Namespace) -> None:
                 raise StudyError(f"{run.folder}: {command[0]} ended with {done.returncode}, see {log}")
 
 
-def write_report(args: argparse.Namespace, runs: Iterable[Run]) -> str:
+def write_report(args: argparse.Namespace, runs: Iterable[StudyRun]) -> str:
     """The tables of what is finished; written, and drawn, where --report and --picture say."""
     finished = [(run, scores) for run in runs if (scores := run.scores()) is not None]
     results = [Result(run.row.name, run.row.reads, run.labels, run.seed, scores, run.head) for run, scores in finished]
@@ -209,7 +211,7 @@ def write_report(args: argparse.Namespace, runs: Iterable[Run]) -> str:
     return text
 
 
-def gains_over_baseline(finished: Sequence[Run], annotations: Path) -> dict[tuple[str, int, str], Gain]:
+def gains_over_baseline(finished: Sequence[StudyRun], annotations: Path) -> dict[tuple[str, int, str], Gain]:
     """By (head, labels, row): points above rgb-only on Test over the seeds that both have, with the interval over test
     videos."""
     truth = read_annotations(annotations)
@@ -228,11 +230,11 @@ def gains_over_baseline(finished: Sequence[Run], annotations: Path) -> dict[tupl
     return gains
 
 
-def _test_score(run: Run, truth: Annotations) -> Score:
+def _test_score(run: StudyRun, truth: Annotations) -> Score:
     return judge(truth, read_detections(run.folder / "Test.json"), subset="Test", tiou=TIOU)
 
 
-def seconds(reports: Sequence[str], finished: Sequence[Run]) -> dict[str, float]:
+def seconds(reports: Sequence[str], finished: Sequence[StudyRun]) -> dict[str, float]:
     """Seconds of compute per minute of video, by what a method reads, from the reports of the commands.
 
     Detectors are timed by the first finished run of each method. Empty while some stage has no report yet.

@@ -8,7 +8,7 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.cues.clips import View, batches, cut
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
 from flow.decode.geometry import Geometry
 from flow.decode.video import Frame, VideoError, read_frames
@@ -17,7 +17,7 @@ from flow.decode.video import Frame, VideoError, read_frames
 class Network(NamedTuple):
     """A backbone with the settings that it runs under; of a twin, one of its outputs."""
 
-    settings: Settings
+    settings: ClipSettings
     backbone: Backbone
 
 
@@ -61,7 +61,7 @@ class Embeddings(NamedTuple):
 
 def embed_video(
     path: Path,
-    settings: Settings,
+    settings: ClipSettings,
     backbone: Backbone,
     view: View,
     watch: Stopwatch,
@@ -117,7 +117,7 @@ class ResizedFrames:
     """The frames of a video with their short side resized, counted as they pass."""
 
     def __init__(
-        self, path: Path, settings: Settings, geometry: Geometry, watch: Stopwatch, beat: Callable[[int], None]
+        self, path: Path, settings: ClipSettings, geometry: Geometry, watch: Stopwatch, beat: Callable[[int], None]
     ) -> None:
         self.path, self.settings, self.geometry, self.watch, self.beat = path, settings, geometry, watch, beat
         self.count = 0

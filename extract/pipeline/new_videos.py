@@ -11,7 +11,7 @@ from extract.backbones import BACKBONES, PRECISIONS, build_backbone, file_sha256
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, TWIN, Backbone, BackboneError, outputs_of
 from extract.cues.cue import RGB, SourceOptions
 from extract.pipeline.embedding import Embeddings, Network, embed_streams
-from extract.pipeline.settings import Settings, SettingsError
+from extract.pipeline.settings import ClipSettings, SettingsError
 from features.running.stopwatch import Stopwatch
 
 
@@ -29,9 +29,9 @@ class Embedder:
         stride: int,
         weights: Sequence[Path] = (),
         device: str = "cpu",
-        batch: int = Settings.batch,
+        batch: int = ClipSettings.batch,
         fps: float | None = None,
-        min_decoded: float = Settings.min_decoded,
+        min_decoded: float = ClipSettings.min_decoded,
         own: Collection[str] = (),
     ) -> None:
         """feature_ids: stream -> id, as a detector tells them. weights: files, beside those that ship with the package.
@@ -53,7 +53,7 @@ class Embedder:
             )
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> ClipSettings:
         """Of the first stream; in what concerns reading the video all are alike."""
         return self.networks[0].settings
 
@@ -65,9 +65,9 @@ class Embedder:
 
 def _settings(
     stream: str, wanted: str, weights: Sequence[Path], choice: Mapping[str, Any], own: Collection[str]
-) -> Settings:
+) -> ClipSettings:
     """The settings that make the features `wanted` with one of the files of weights, or with those that ship."""
-    backbone = Settings.backbone_of(wanted)
+    backbone = ClipSettings.backbone_of(wanted)
     if backbone is None:
         raise SettingsError(
             f"features {wanted!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
@@ -86,7 +86,7 @@ def _settings(
     tried = []
     for path in dict.fromkeys([*weights, *shipped, None]):
         sha256 = file_sha256(path) if path else weights_sha256(build_backbone(backbone, RGB.name, quiet=True), None)
-        plain = Settings(RGB.name, stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
+        plain = ClipSettings(RGB.name, stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
         for output, precision in product((SINGLE, APPEARANCE, MOTION), PRECISIONS):
             made = replace(plain, output=output, precision=precision)
             if made.feature_id == wanted:

@@ -15,7 +15,7 @@ from extract.backbones import BACKBONES, PRECISIONS, build_backbone, find_backbo
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
 from extract.cues.cue import FLOW, RGB
 from extract.pipeline.devices import add_device, choose_device
-from extract.pipeline.settings import Settings, SettingsError
+from extract.pipeline.settings import ClipSettings, SettingsError
 from extract.pipeline.tasks import extract_video
 from features.running import jobs
 from features.running.shares import share_files
@@ -23,7 +23,7 @@ from features.storage.store import StoreError, stored_fingerprints
 from flow.decode.options import add_decoder, add_videos
 from flow.decode.video import VideoInfo, list_videos, probe
 from flow.pipeline.planning import Probe, plan_videos
-from flow.pipeline.settings import Settings as FlowSettings
+from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import chunk_starts
 from flow.tvl1_common.parameters import choose_parameters
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
     parser.add_argument(
         "--backbone",
-        default=Settings.backbone,
+        default=ClipSettings.backbone,
         metavar="NAME",
         help=f"{', '.join(sorted(BACKBONES))}, or package.module:Class for one of your own (default: %(default)s)",
     )
@@ -43,14 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)"
     )
-    parser.add_argument("--batch", type=int, default=Settings.batch, help="clips at a time; 0: by backbone and device")
+    parser.add_argument(
+        "--batch", type=int, default=ClipSettings.batch, help="clips at a time; 0: by backbone and device"
+    )
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
     add_device(parser)
     add_decoder(parser)
     jobs.add_arguments(parser)
 
 
-def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[Settings]:
+def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipSettings]:
     """The settings of a command line, of each stream that its network gives.
 
     Loads the weights once, so that a wrong file is refused before any work.
@@ -62,7 +64,7 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[Setti
             "or a CPU with AVX512-BF16 or AMX, or --device cuda"
         )
     given = {name: getattr(args, name) for name in names}
-    settings = Settings(cue, device=choose_device(args.device), **given, **more)
+    settings = ClipSettings(cue, device=choose_device(args.device), **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
     backbone = build_backbone(settings.backbone, cue, settings.weights)
@@ -74,7 +76,7 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[Setti
     return [replace(settings, output=output, stream=stream) for output, stream in _streams(settings, backbone)]
 
 
-def _streams(settings: Settings, backbone: Backbone) -> list[tuple[str, str]]:
+def _streams(settings: ClipSettings, backbone: Backbone) -> list[tuple[str, str]]:
     """The outputs of a network, each with the stream that it goes to."""
     if backbone.twin is None:
         return [(SINGLE, settings.stream)]
@@ -85,7 +87,7 @@ def _streams(settings: Settings, backbone: Backbone) -> list[tuple[str, str]]:
     return [(APPEARANCE, settings.stream), (MOTION, f"{settings.stream}_{MOTION}")]
 
 
-def _shipped(settings: Settings) -> Path:
+def _shipped(settings: ClipSettings) -> Path:
     """The weights that come with the package for a stream other than the cue itself."""
     path = settings.network.shipped_weights(settings.stream)
     if path is None:
@@ -129,7 +131,7 @@ def stored_motion(path: Path, videos: list[str]) -> str:
     return json.dumps({name: attributes[name] for name in FlowSettings(FLOW.name).made_from}, sort_keys=True)
 
 
-def run(args: argparse.Namespace, streams: Sequence[Settings], command: str) -> jobs.Report:
+def run(args: argparse.Namespace, streams: Sequence[ClipSettings], command: str) -> jobs.RunReport:
     """Extracts what is not there yet; a video that cannot even be opened is a failure among the others.
 
     streams: of one network, which differ in its output and their name alone.
@@ -168,20 +170,20 @@ def run(args: argparse.Namespace, streams: Sequence[Settings], command: str) -> 
     )
 
 
-def _probe(settings: Settings) -> Probe:
+def _probe(settings: ClipSettings) -> Probe:
     return lambda path: probe(path, decoder=settings.decoder, fps=settings.fps)
 
 
-def _asked(settings: Settings) -> str:
+def _asked(settings: ClipSettings) -> str:
     """What beside a file decides what _probe says of it."""
     return f"{settings.decoder} {settings.fps}"
 
 
-def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+def _fingerprint(settings: ClipSettings, payload: dict[str, Any]) -> str:
     return settings.fingerprint(payload["sha256"], payload["info"]["decoded_by"])
 
 
-def _check_flow(stored: flow.pipeline.store.FlowStore, settings: Settings, video: str, info: VideoInfo) -> None:
+def _check_flow(stored: flow.pipeline.store.FlowStore, settings: ClipSettings, video: str, info: VideoInfo) -> None:
     """Whether the flow store holds this very video, all of it, in the backbone's geometry and at this rate."""
     row = stored.row(video)
     geometry = settings.network.geometry.name

@@ -21,7 +21,7 @@ class SettingsError(FlowlessError):
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClipSettings:
     """How the features of one cue are made."""
 
     cue: str  # what the network sees
@@ -125,6 +125,6 @@ class Settings:
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Settings":
+    def from_json(cls, values: Mapping[str, Any]) -> "ClipSettings":
         paths = {name: Path(values[name]) if values[name] else None for name in ("weights", "flow_store")}
         return cls(**{field.name: values[field.name] for field in fields(cls)} | paths)

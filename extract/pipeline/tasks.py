@@ -11,7 +11,7 @@ import torch
 from extract.backbones import Backbone, build_backbone
 from extract.cues.cue import CUES, SourceOptions
 from extract.pipeline.embedding import Network, embed_streams
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
 from features.storage.store import Part, write_part
 from flow.decode.video import VideoInfo
@@ -24,7 +24,7 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     payload: video (id), what `flow.pipeline.planning.Planned` says of it, store, streams: the settings of each stream
     that the network gives.
     """
-    streams = [Settings.from_json(each) for each in payload["streams"]]
+    streams = [ClipSettings.from_json(each) for each in payload["streams"]]
     settings = streams[0]
     cv2.setNumThreads(1)
     backbone = _backbone(settings)
@@ -49,7 +49,7 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     }
 
 
-def attributes(settings: Settings, info: VideoInfo, num_frames: int) -> dict[str, Any]:
+def attributes(settings: ClipSettings, info: VideoInfo, num_frames: int) -> dict[str, Any]:
     """Where a part comes from; everything that changes its values is under its fingerprint."""
     return {
         **settings.attributes(),
@@ -76,6 +76,6 @@ def _built(name: str, cue: str, weights: Path | None, device: str, precision: st
     return build_backbone(name, cue, weights, device, precision)
 
 
-def _backbone(settings: Settings) -> Backbone:
+def _backbone(settings: ClipSettings) -> Backbone:
     """The backbone of these settings, built once per process."""
     return _built(settings.backbone, settings.cue, settings.weights, settings.device, settings.precision)

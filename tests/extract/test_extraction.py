@@ -22,7 +22,7 @@ from extract.cues.cue import show_rgb
 from extract.pipeline import plan
 from extract.pipeline.embedding import embed_video
 from extract.pipeline.plan import computed_motion, stored_motion
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from extract.pipeline.tasks import attributes, extract_video
 from features.running.stopwatch import Stopwatch
 from flow import tvl1
@@ -57,12 +57,12 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def nano(cue: str, **changes: object) -> Settings:
+def nano(cue: str, **changes: object) -> ClipSettings:
     more = {"motion": computed_motion("nano", "compat", "cpu")} if cue == "flow" else {}
-    return Settings(cue, backbone="nano", weights_sha256="test", **{**more, **changes})  # type: ignore[arg-type]
+    return ClipSettings(cue, backbone="nano", weights_sha256="test", **{**more, **changes})  # type: ignore[arg-type]
 
 
-def extract_one(path: Path, store: Path, settings: Settings) -> dict[str, object]:
+def extract_one(path: Path, store: Path, settings: ClipSettings) -> dict[str, object]:
     """One video in this process, as the child would do it."""
     payload = {"video": path.stem, **plan_video(path, probe).payload, "store": str(store)}
     record = extract_video({**payload, "streams": [settings.to_json()]}, lambda frames: None)
