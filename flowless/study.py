@@ -65,6 +65,7 @@ ROWS = (
     StudyRow("student alone", "--method supervised --cues rgb_motion", DISTILLED),
     StudyRow("direct, student alone", "--method direct --cues rgb_motion", DISTILLED, (MOTION,)),
     StudyRow("rgb twice, no teacher", "--method supervised --cues rgb,rgb", RGB_ONLY),
+    StudyRow("the second RGB network alone", "--method supervised --cues rgb_second", RGB_ONLY),
     StudyRow("two RGB networks, no teacher", "--method supervised --cues rgb,rgb_second", DISTILLED),
     StudyRow(
         "decomposed (student of a random network)", "--method decomposed --cues rgb,rgb_random", DISTILLED, (MOTION,)
