@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
-from train.recipes import actionformer
+from train.recipes import actionformer, gtad
 from train.recipes.recipe import NoRecipe, Recipe
 from train.settings import TrainingError
 
-RECIPES: dict[str, Mapping[str, Recipe | NoRecipe]] = {"actionformer": actionformer.RECIPES}
+RECIPES: dict[str, Mapping[str, Recipe | NoRecipe]] = {
+    "actionformer": actionformer.RECIPES,
+    "gtad": gtad.RECIPES,
+}
 
 
 def recipe_for(head: str, name: str) -> Recipe:
