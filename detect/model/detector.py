@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from command.errors import FlowlessError
 from detect.heads import HEADS
 from detect.heads.base import Head, Predictions
+from detect.heads.named import with_names
 from detect.model.architecture import Architecture
 from detect.model.branches import Projection
 from detect.model.fusion import FusionConfig, LocalAttentiveFusion
@@ -132,15 +133,19 @@ class Detector(nn.Module):
         return tuple(dict.fromkeys(self.config.branches))
 
     def new_head(self, in_channels: int) -> Head:
-        """A fresh head of the detector's kind; training needs one more, shared by the branches, on `width` channels."""
+        """A fresh head of the detector's kind, with a classifier where it names no classes.
+
+        Training needs one more, shared by the branches, on `width` channels.
+        """
         kind, config = HEADS[self.config.head], self.config
         with refusing_misfits(config.head):
-            return kind(in_channels, len(config.classes), settings_of(config, config.head_config))
+            head = kind(in_channels, len(config.classes), settings_of(config, config.head_config))
+        return with_names(head, len(config.classes))
 
     @property
     def suppression(self) -> Suppression:
         """Of its candidates: as configured, else the head's own."""
-        return self.config.suppression or self.head.suppression
+        return self.config.suppression or HEADS[self.config.head].suppression
 
     def set_normalisation(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Mean and standard deviation per channel, both (D_in,), by cue.
