@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from command.errors import FlowlessError
 from detect.heads import HEADS
 from detect.heads.base import Head, Predictions
-from detect.heads.named import with_names
 from detect.model.architecture import Architecture
 from detect.model.branches import Projection
 from detect.model.fusion import FusionConfig, LocalAttentiveFusion
+from detect.model.named import with_names
 from detect.model.sealed import DamagedError, check_seal, first_line, read_unsealed, write_sealed
 from detect.suppress import Suppression
 from detect.windows import SampleRule
@@ -145,7 +145,7 @@ class Detector(nn.Module):
     @property
     def suppression(self) -> Suppression:
         """Of its candidates: as configured, else the head's own."""
-        return self.config.suppression or HEADS[self.config.head].suppression
+        return self.config.suppression or self.head.suppression
 
     def set_normalisation(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Mean and standard deviation per channel, both (D_in,), by cue.

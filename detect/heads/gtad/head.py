@@ -1,7 +1,7 @@
 """G-TAD: every segment of a sample, by its start and its duration, says how much of an action it holds.
 
 Source: Xu et al., CVPR 2020, arXiv:1911.11462. Equal to the published implementation on samples without padding;
-departures in docs/papers.md. Which action it is the head does not say (`detect.heads.named`).
+departures in docs/papers.md. Which action it is the head does not say (`detect.model.named`).
 Segment (d, s) of the map covers the steps s to s + d; `targets.py` says where that is.
 """
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictions, Targets
+from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictions, Rearranging, Targets
 from detect.heads.normaliser import Normaliser
 from detect.losses import sigmoid_focal, soft_cross_entropy
 from detect.model.branches import ConvolutionLayer
@@ -47,6 +47,7 @@ class NamedHead(Head):
     def __init__(self, finder: Head, num_classes: int) -> None:
         super().__init__(finder.in_channels, num_classes, finder.config)
         self.finder = finder
+        self.suppression = finder.suppression  # type: ignore[misc]  # of what it wraps, which no class can know
         self.classifier = StepClassifier(finder.in_channels, finder.config.width, num_classes)
 
     @property
@@ -88,6 +89,10 @@ class NamedHead(Head):
         confidence = theirs.amax(2).sigmoid() * steps
         return {**losses, "label": mimic.sum() / confidence.sum().clamp(min=1)}
 
+    def for_student(self, predictions: Predictions) -> Predictions:
+        own = {name: predictions[name] for name in OWN}
+        return {**self.finder.for_student(found_by_head(predictions)), **own}
+
     @torch.no_grad()
     def decode(self, predictions: Predictions) -> list[Candidates]:
         classes = predictions["names"].float().sigmoid() * predictions["steps"][:, :, None]
@@ -113,9 +118,14 @@ class CroppableNamedHead(NamedHead, Croppable):
 
 
 def with_names(head: Head, num_classes: int) -> Head:
-    """The head itself where it names classes, else the head and a classifier."""
+    """The head itself where it names classes, else the head and a classifier.
+
+    NotImplementedError for a head that would name none and learn from rearranged samples: nobody has one.
+    """
     if head.names_classes:
         return head
+    if isinstance(head, Rearranging):
+        raise NotImplementedError(f"{type(head).__name__}: names no classes and rearranges samples")
     return (CroppableNamedHead if isinstance(head, Croppable) else NamedHead)(head, num_classes)
 
 
