@@ -19,7 +19,7 @@ motion-only := --method supervised --cues flow
 two-stream := --method supervised --cues rgb,flow
 rgb-twice := --method supervised --cues rgb,rgb
 direct := --method direct --cues rgb --cue flow --teacher $(RUNS)/motion-only/detector.pt
-decomposed := --method decomposed --cues rgb,rgb_motion --cue flow --teacher $(RUNS)/motion-only/detector.pt
+decomposed := --method decomposed --cues rgb_twin,rgb_twin_motion --cue flow --teacher $(RUNS)/motion-only/detector.pt
 
 SEEDS ?= 0 1 2
 
@@ -35,7 +35,7 @@ world: $(READY)
 	$(PY) -m extract.synthetic --out $(WORLD) --preset $(WORLD) --seed 0 --workers $(WORKERS)
 	$(PY) -m flow.tvl1 --videos $(VIDEOS) --out $(FLOW) --size 64 --crop 64 --workers $(WORKERS)
 	$(PY) -m extract.rgb --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
-	$(PY) -m extract.rgb --stream rgb_motion --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	$(PY) -m extract.rgb --stream rgb_twin --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue flow --flow $(FLOW) --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue gradient --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 
@@ -57,13 +57,31 @@ run-direct run-decomposed: run-motion-only
 study: $(READY)
 	$(MAKE) --no-print-directory study-runs WORLD=study
 
-study-runs: world $(WORLD)/nano_rgb_second.pt
-	$(PY) -m extract.rgb --stream rgb_second --weights $(WORLD)/nano_rgb_second.pt --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+STUDENTS := second random further
+study-runs: world $(STUDENTS:%=$(WORLD)/nano_rgb_%.pt)
+	$(PY) -m extract.rgb --stream rgb_motion --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
+	for student in $(STUDENTS); do $(PY) -m extract.rgb --stream rgb_$$student --weights $(WORLD)/nano_rgb_$$student.pt \
+		--videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS) || exit; done
 	$(PY) -m flowless.study --features $(FEATURES) --annotations $(TRUTH) --out $(WORLD)/runs --seeds $(SEEDS) --workers $(WORKERS) \
-		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) --report docs/results.md --picture docs/results.png
+		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) --intervals --report docs/results.md --picture docs/results.png
 
+# Other networks that see RGB: pretrained with another seed; a student of a flow network with random weights, which
+# knows no motion that anybody taught it; the student that ships, taught further on the study's own training videos.
+LEARN := -m extract.distill --threads 1 --half
+OTHERS := pretraining/videos
 $(WORLD)/nano_rgb_second.pt: $(READY)
 	$(PY) -m extract.pretrain --cue rgb --seed 1 --out $@
+
+$(WORLD)/nano_rgb_random.pt: features/pretraining.h5
+	$(PY) -c "import torch; from extract.backbones.nano import Nano; torch.manual_seed(0); torch.save(Nano('flow').state_dict(), '$@.teacher')"
+	$(PY) -m extract.motion --cue flow --flow flow/pretraining.h5 --videos $(OTHERS) --features features/random.h5 --backbone nano --weights $@.teacher --workers $(WORKERS)
+	$(PY) $(LEARN) --features features/random.h5 --videos $(OTHERS) --out $@
+
+$(WORLD)/nano_rgb_further.pt: | world
+	$(PY) $(LEARN) --features $(FEATURES) --videos '$(VIDEOS)/training_*.mp4' --init extract/weights/nano_rgb_motion.pt --epochs 2 --out $@
+
+features/pretraining.h5:
+	$(MAKE) --no-print-directory world WORLD=pretraining
 
 check: $(READY)
 	$(PY) -m ruff format --check .

@@ -6,7 +6,15 @@
 The store holds the motion network's features (extract.motion writes them); the student is trained on the RGB frames of
 the same clips to give the same features. What it then extracts from RGB, the stream rgb_motion, is what the motion
 branch of a detector reads (train.run --method decomposed): flow is needed while training, not to detect. Any videos
-will do, with or without annotations; more of them make a better student.
+will do, with or without annotations; more of them make a better student. Several GPUs, or processes, train one:
+
+    torchrun --nproc-per-node 4 -m extract.distill ...    # --batch is dealt out to them
+
+With --twin the student keeps the RGB network's own features beside: its first layers are shared, its last layers are
+there twice. One pass over the clips then gives what would take two networks:
+
+    python -m extract.distill --twin --features features/thumos.h5 --videos videos/ --out twin.pt
+    python -m extract.rgb     --features features/thumos.h5 --videos videos/ --weights twin.pt    # rgb and rgb_motion
 
 A tenth of the videos is held out: the log (OUT.log.csv) tells the share of their motion features that the student
 explains (R2). Ctrl-C (75) keeps OUT.training.pt; the same command goes on, bit for bit on the same machine.
@@ -36,6 +44,7 @@ from extract.cues.cue import MOTION_CUES, RGB
 from extract.pipeline.plan import choose_device, computes_bfloat16
 from extract.pipeline.settings import SettingsError
 from extract.students.clip_samples import TaughtVideo, VideoClips
+from extract.students.ranks import ALONE, Ranks, joined
 from extract.students.student import Student, StudentRecipe
 from extract.students.training import Epoch, Training, train_student
 from features.running.options import add_verify
@@ -50,14 +59,54 @@ def main(argv: Sequence[str] | None = None) -> int:
 def distill(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
-    state, log = Path(f"{args.out}.training.pt"), Path(f"{args.out}.log.csv")
     if args.out.exists() and not args.overwrite:
         raise SettingsError(f"{args.out}: exists. --overwrite trains a new one, or name another --out")
     refuse_no_place("--out", args.out)
     store = features.open(args.features, verify=args.verify)
     stream = args.stream or first_motion(store)
     videos = taught_videos(store, stream, args.videos)
+    with joined(choose_device(args.device)) as (ranks, device):
+        training, kept = train(args, store, stream, videos, ranks, device)
+    if not ranks.first:
+        return 0
+    record = {
+        "taught_by": str(store.attributes(videos[0].name, stream)["feature_id"]),
+        "stream": stream,
+        "videos": len(videos),
+        "clips": training.source.num_clips_of_all,
+        "init": str(args.init or "shipped"),
+        "shared": list(kept.shared),
+        "recipe": asdict(training.recipe),
+        "epochs": [asdict(epoch) for epoch in training.history],
+    }
+    write_state(args.out, kept.state_dict(), json.dumps(record), args.half)
+    Path(f"{args.out}.training.pt").unlink(missing_ok=True)
+    print(f"{args.out}: {learned(training.history, stream)}sha256 {hashlib.sha256(args.out.read_bytes()).hexdigest()}")
+    return 0
+
+
+def train(
+    args: argparse.Namespace, store: Store, stream: str, videos: list[TaughtVideo], ranks: Ranks, device: str
+) -> tuple[Training, Backbone]:
+    """The training, at its end, and the network that it kept."""
     taught = store.attributes(videos[0].name, stream)
+    backbone, original = begin(args, backbone_name(args, stream, taught))
+    recipe = StudentRecipe(args.seed, args.epochs, args.batch, args.learning_rate, patience=args.patience)
+    source, held_out = split(args, videos, store, stream, backbone, taught, ranks)
+    student, bfloat16 = Student(backbone, source.dim, args.seed), uses_bfloat16(args.precision, device)
+    training = Training(student, recipe, source, device, bfloat16, original, ranks)
+    state, log = Path(f"{args.out}.training.pt"), Path(f"{args.out}.log.csv")
+    if state.exists() and not args.overwrite:
+        training.load(state)
+    if ranks.first:
+        print(summary(source, held_out, training), file=sys.stderr)
+    with StopSignal() as stop:
+        kept = train_student(training, held_out, state, lambda: stop.asked, lambda _: write_log(log, training.history))
+    return training, kept
+
+
+def backbone_name(args: argparse.Namespace, stream: str, taught: dict) -> str:
+    """The network that is to learn: as asked for, else the motion network's own."""
     name = args.backbone or str(taught.get("backbone", ""))
     if not name:
         raise SettingsError(
@@ -68,35 +117,33 @@ def distill(args: argparse.Namespace) -> int:
             f"--backbone {name}: reads {find_backbone(name).steps} steps of each clip, and {stream} was made of clips "
             f"of {taught['window']}. Extract {stream} with a larger --window, or take another student"
         )
-    backbone = build_backbone(name, RGB.name, args.init).requires_grad_(True)
-    device = choose_device(args.device)
-    recipe = StudentRecipe(args.seed, args.epochs, args.batch, args.learning_rate, patience=args.patience)
-    source, held_out = split(args, videos, store, stream, backbone, taught)
-    training = Training(
-        Student(backbone, source.dim, args.seed), recipe, source, device, uses_bfloat16(args.precision, device)
-    )
-    if state.exists() and not args.overwrite:
-        training.load(state)
-    print(summary(source, held_out, training), file=sys.stderr)
-    with StopSignal() as stop:
-        kept = train_student(training, held_out, state, lambda: stop.asked, lambda _: write_log(log, training.history))
-    record = {
-        "taught_by": str(taught["feature_id"]),
-        "stream": stream,
-        "videos": len(videos),
-        "clips": source.num_clips,
-        "init": str(args.init or "shipped"),
-        "recipe": asdict(recipe),
-        "epochs": [asdict(epoch) for epoch in training.history],
-    }
-    write_state(args.out, kept.state_dict(), json.dumps(record), args.half)
-    state.unlink(missing_ok=True)
-    scores = [epoch.r2 for epoch in training.history if epoch.r2 is not None]
-    explains = (
-        f"explains {max(scores):.2f} of the variance of {stream} features of held-out videos (R2), " if scores else ""
-    )
-    print(f"{args.out}: {explains}sha256 {hashlib.sha256(args.out.read_bytes()).hexdigest()}")
-    return 0
+    return name
+
+
+def begin(args: argparse.Namespace, name: str) -> tuple[Backbone, Backbone | None]:
+    """The network that learns and, for a twin, the one whose features its appearance goes on giving."""
+    backbone = build_backbone(name, RGB.name, args.init)
+    original = None
+    if args.twin is None:
+        if backbone.twin is not None:
+            raise SettingsError(
+                f"--init {args.init}: is a twin. Train it further with --twin, or begin with one network"
+            )
+    else:
+        original = build_backbone(name, RGB.name, args.init, quiet=True)
+        if args.twin or backbone.twin is None:
+            backbone.grow_twin(args.twin)
+    return backbone.requires_grad_(True), original
+
+
+def learned(history: Sequence[Epoch], stream: str) -> str:
+    """What the best epoch explained of held-out videos, in words."""
+    scored = [epoch for epoch in history if epoch.score is not None]
+    if not scored:
+        return ""
+    best = max(scored, key=lambda epoch: epoch.score or 0.0)
+    own = "" if best.appearance_r2 is None else f", {best.appearance_r2:.2f} of that of the RGB network's own features"
+    return f"explains {best.r2:.2f} of the variance of {stream} features of held-out videos (R2){own}, "
 
 
 def first_motion(store: Store) -> str:
@@ -142,21 +189,22 @@ def split(
     stream: str,
     backbone: Backbone,
     taught: dict,
+    ranks: Ranks,
 ) -> tuple[VideoClips, VideoClips | None]:
     """Clips to learn from, and those of held-out videos: every n-th, in order of name."""
     every = round(1 / args.held_out) if args.held_out else 0
     apart = [video for number, video in enumerate(videos) if every and number % every == every - 1]
     window, stride = int(taught["window"]), int(taught["stride"])
 
-    def clips(chosen: list[TaughtVideo], share: float) -> VideoClips:
+    def clips(chosen: list[TaughtVideo], share: float, ranks: Ranks = ALONE) -> VideoClips:
         room = args.memory_gb * 2**30 * share
         made = (backbone.geometry, window, stride, args.seed, room, args.workers)
-        return VideoClips(chosen, store, stream, *made, reads=backbone.reads(window))
+        return VideoClips(chosen, store, stream, *made, reads=backbone.reads(window), ranks=ranks)
 
     learning = [video for video in videos if video not in apart]
     if not learning:
         raise SettingsError(f"--held-out {args.held_out}: leaves no video to learn from")
-    return clips(learning, 0.9 if apart else 1.0), clips(apart, 0.1) if apart else None
+    return clips(learning, 0.9 if apart else 1.0, ranks), clips(apart, 0.1) if apart else None
 
 
 def uses_bfloat16(precision: str, device: str) -> bool:
@@ -171,14 +219,18 @@ def summary(source: VideoClips, held_out: VideoClips | None, training: Training)
     rounds = "decoded once" if source.fits else "decoded anew in every epoch, --memory-gb would have to hold them"
     apart = f", {held_out.num_clips:,} clips held out" if held_out else ""
     going_on = f"; going on after step {training.step:,}" if training.step else ""
-    return f"{source.num_clips:,} clips ({source.bytes_needed / 2**30:.1f} GiB of frames, {rounds}){apart}{going_on}"
+    frames = f"{source.bytes_needed / 2**30:.1f} GiB of frames, {rounds}"
+    return f"{source.num_clips_of_all:,} clips ({frames}){apart}{going_on}"
 
 
 def write_log(path: Path, history: list[Epoch]) -> None:
     table = io.StringIO()
-    writer = csv.DictWriter(table, ["epoch", "step", "loss", "r2"], lineterminator="\n")
+    rows = [asdict(epoch) for epoch in history]
+    if all(epoch.appearance_r2 is None for epoch in history):
+        rows = [{name: value for name, value in row.items() if name != "appearance_r2"} for row in rows]
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(epoch) for epoch in history)
+    writer.writerows(rows)
     write_whole(path, table.getvalue().encode())
 
 
@@ -198,6 +250,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"of the student: {', '.join(sorted(BACKBONES))} or package.module:Class (default: the motion network's)",
     )
     add("--init", type=Path, metavar="WEIGHTS", help="to begin with (default: the RGB weights that ship with it)")
+    add(
+        "--twin",
+        nargs="?",
+        const="",
+        metavar="LAYER",
+        help="keep the RGB network's own features beside: the layers from LAYER on are there twice, those before are "
+        "shared (default of LAYER: the backbone's own choice)",
+    )
     add("--epochs", type=int, default=recipe.epochs, help="over all clips (default: %(default)s)")
     add("--batch", type=int, default=recipe.batch, help="clips a step (default: %(default)s)")
     add("--learning-rate", type=float, default=recipe.learning_rate, help="at its peak (default: %(default)s)")

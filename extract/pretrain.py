@@ -16,7 +16,7 @@ from pathlib import Path
 from command.outputs import refuse_no_place
 from command.runner import run_command
 from extract.cues.cue import CUES
-from extract.world.pretraining import Recipe, pretrain, write_weights
+from extract.world.pretraining import PretrainingRecipe, pretrain, write_weights
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def work(args: argparse.Namespace) -> int:
     refuse_no_place("--out", args.out)
-    recipe = Recipe(args.cue, args.seed, args.clips, epochs=args.epochs)
+    recipe = PretrainingRecipe(args.cue, args.seed, args.clips, epochs=args.epochs)
     backbone, accuracy = pretrain(recipe)
     write_weights(backbone, args.out)
     digest = hashlib.sha256(args.out.read_bytes()).hexdigest()

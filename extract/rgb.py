@@ -11,6 +11,9 @@ A second network's features of the same frames go into a stream of their own, su
 (extract.distill), which a detector reads beside rgb:
 
     python -m extract.rgb --videos videos/ --features features/thumos.h5 --stream rgb_motion --weights motion.pt
+
+A twin (extract.distill --twin) gives both in one pass over the clips: --weights twin.pt writes the streams rgb and
+rgb_motion, or NAME and NAME_motion with --stream NAME.
 """
 
 import argparse
@@ -32,7 +35,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "python -m extract.rgb", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    parser.add_argument("--stream", default=RGB.name, help="to store them as: rgb, or rgb_NAME (default: rgb)")
+    parser.add_argument(
+        "--stream",
+        default=RGB.name,
+        help="to store them as: rgb, or rgb_NAME (default: rgb); a twin's motion: STREAM_motion",
+    )
     return parse_args(parser, argv)
 
 

@@ -28,7 +28,7 @@ from features.files.naming import Naming
 from features.importing.annotated import read_annotated
 from features.importing.folder import import_all
 from features.importing.provenance import refuse_target
-from features.importing.survey import OPTIONS, Columns, Outcome, Request, printable
+from features.importing.survey import OPTIONS, Columns, ImportOutcome, Request, printable
 from features.importing.trim import USUAL, trim
 from features.storage.store import build_index
 
@@ -43,7 +43,7 @@ def work(args: argparse.Namespace) -> int:
     return ExitCode.FAILURES if outcome.failures else ExitCode.DONE
 
 
-def run(request: Request, trim_steps: int | None) -> Outcome:
+def run(request: Request, trim_steps: int | None) -> ImportOutcome:
     """Imports, indexes and trims; notes go to stderr."""
     refuse_target(request.store, request.folder, request.annotations)
     outcome = import_all(request)

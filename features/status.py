@@ -25,7 +25,7 @@ from command.writing import temporary_files
 from features.files.layout import parts_folder
 from features.files.report_file import read_report
 from features.storage.store import Store
-from features.storage.table import Row
+from features.storage.table import TableRow
 
 CHUNK = re.compile(r"\.\d+$")  # flow.000000256: one of the chunks of a video
 
@@ -58,7 +58,7 @@ def work(args: argparse.Namespace) -> int:
 def summarise(store: Store) -> dict[str, Any]:
     """The store in numbers: per stream how many videos and steps, made in which ways; failures of the reports."""
     streams: dict[str, dict[str, Any]] = {}
-    families: dict[str, list[Row]] = {}
+    families: dict[str, list[TableRow]] = {}
     for row in store.rows:
         families.setdefault(CHUNK.sub(".*", row.stream), []).append(row)
     for stream, rows in sorted(families.items()):

@@ -15,7 +15,7 @@ from pathlib import Path
 from command.runner import run_command
 from features.files.dashes import parse_args
 from flow.pipeline.plan import add_arguments, run
-from flow.pipeline.settings import Settings
+from flow.pipeline.settings import FlowSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def work(args: argparse.Namespace) -> int:
-    settings = Settings(
+    settings = FlowSettings(
         "gradient", args.size, args.crop, decoder=args.decoder, min_decoded=args.min_decoded, fps=args.fps
     )
     report = run(args, settings, args.out, "flow.gradient")

@@ -22,7 +22,7 @@ from typing import Any
 from command.runner import run_command
 from features.files.dashes import parse_args
 from flow.pipeline.plan import add_arguments, run
-from flow.pipeline.settings import CODECS, Settings
+from flow.pipeline.settings import CODECS, FlowSettings
 from flow.pipeline.store import BOUND
 from flow.solver import choose_backend, warm_up
 from flow.tvl1_common.parameters import PRESETS, Parameters, choose_parameters
@@ -41,7 +41,7 @@ def work(args: argparse.Namespace) -> int:
     if args.warmup:
         print(f"flow.tvl1: {backend} is ready")
         return 0
-    settings = Settings(
+    settings = FlowSettings(
         "flow", args.size, args.crop, args.store, args.bound, parameters, backend, args.decoder,
         args.min_decoded, args.fps,
     )  # fmt: skip

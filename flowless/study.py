@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,17 +26,22 @@ from command.errors import FlowlessError
 from command.exit_codes import ExitCode
 from command.runner import run_command
 from command.writing import write_whole
-from evaluate.files.annotations import read_annotations
-from evaluate.reporting.cost_records import DISTILLED, RGB_ONLY, CostError, compare_cost, read_reports
+from detect.heads import HEADS
+from evaluate.files.annotations import Annotations, read_annotations
+from evaluate.files.detections import read_detections
+from evaluate.metrics.scores import Score, judge
+from evaluate.metrics.significance import gain_over_seeds
+from evaluate.reporting.cost_records import DISTILLED, RGB_ONLY, TWIN, CostError, compare_cost, read_reports
 from flowless.study_picture import draw
-from flowless.study_table import Result, markdown
+from flowless.study_table import BASELINE, Gain, Result, markdown
 
 SUBSETS = ("Validation", "Test", "TestShifted")
 TIOU = "0.3:0.1:0.7"
+FIRST = "actionformer"  # the head of the picture and of the first tables
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """A method of the study. `teachers` are the rows whose detectors it learns from, by option of train.run."""
 
     name: str
@@ -49,23 +54,29 @@ class Row:
 BOTH = "--cues rgb,rgb_motion"
 MOTION, JOINT = ("--teacher", "motion-only"), ("--joint-teacher", "two-stream")
 ROWS = (
-    Row("motion-only", "--method supervised --cues flow", "motion"),
-    Row("two-stream", "--method supervised --cues rgb,flow", "two-stream (flow)"),
-    Row("rgb-only", "--method supervised --cues rgb", RGB_ONLY),
-    Row("decomposed", f"--method decomposed {BOTH}", DISTILLED, (MOTION,)),
-    Row("direct", "--method direct --cues rgb", RGB_ONLY, (MOTION,)),
-    Row("decomposed (frozen features)", "--method decomposed --cues rgb", RGB_ONLY, (MOTION,)),
-    Row("rgb + student, no teacher", f"--method supervised {BOTH}", DISTILLED),
-    Row("student alone", "--method supervised --cues rgb_motion", DISTILLED),
-    Row("direct, student alone", "--method direct --cues rgb_motion", DISTILLED, (MOTION,)),
-    Row("rgb twice, no teacher", "--method supervised --cues rgb,rgb", RGB_ONLY),
-    Row("two RGB networks, no teacher", "--method supervised --cues rgb,rgb_second", DISTILLED),
-    Row("decomposed + unlabelled", f"--method decomposed {BOTH}", DISTILLED, (MOTION, JOINT), True),
-    Row("frozen + unlabelled", "--method decomposed --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
-    Row("direct + unlabelled", "--method direct --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
-    Row("motion-only (gradient)", "--method supervised --cues gradient", "motion"),
-    Row("two-stream (gradient)", "--method supervised --cues rgb,gradient", "two-stream (gradient)"),
-    Row(
+    StudyRow("motion-only", "--method supervised --cues flow", "motion"),
+    StudyRow("two-stream", "--method supervised --cues rgb,flow", "two-stream (flow)"),
+    StudyRow("rgb-only", "--method supervised --cues rgb", RGB_ONLY),
+    StudyRow("decomposed", f"--method decomposed {BOTH}", DISTILLED, (MOTION,)),
+    StudyRow("decomposed (twin)", "--method decomposed --cues rgb_twin,rgb_twin_motion", TWIN, (MOTION,)),
+    StudyRow("direct", "--method direct --cues rgb", RGB_ONLY, (MOTION,)),
+    StudyRow("decomposed (frozen features)", "--method decomposed --cues rgb", RGB_ONLY, (MOTION,)),
+    StudyRow("rgb + student, no teacher", f"--method supervised {BOTH}", DISTILLED),
+    StudyRow("student alone", "--method supervised --cues rgb_motion", DISTILLED),
+    StudyRow("direct, student alone", "--method direct --cues rgb_motion", DISTILLED, (MOTION,)),
+    StudyRow("rgb twice, no teacher", "--method supervised --cues rgb,rgb", RGB_ONLY),
+    StudyRow("the second RGB network alone", "--method supervised --cues rgb_second", RGB_ONLY),
+    StudyRow("two RGB networks, no teacher", "--method supervised --cues rgb,rgb_second", DISTILLED),
+    StudyRow(
+        "decomposed (student of a random network)", "--method decomposed --cues rgb,rgb_random", DISTILLED, (MOTION,)
+    ),
+    StudyRow("decomposed (student taught further)", "--method decomposed --cues rgb,rgb_further", DISTILLED, (MOTION,)),
+    StudyRow("decomposed + unlabelled", f"--method decomposed {BOTH}", DISTILLED, (MOTION, JOINT), True),
+    StudyRow("frozen + unlabelled", "--method decomposed --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
+    StudyRow("direct + unlabelled", "--method direct --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
+    StudyRow("motion-only (gradient)", "--method supervised --cues gradient", "motion"),
+    StudyRow("two-stream (gradient)", "--method supervised --cues rgb,gradient", "two-stream (gradient)"),
+    StudyRow(
         "decomposed (gradient teacher)",
         f"--method decomposed {BOTH}",
         DISTILLED,
@@ -76,18 +87,20 @@ BY_NAME = {row.name: row for row in ROWS}
 
 
 @dataclass(frozen=True)
-class Run:
+class StudyRun:
     """One row with so many labels and one seed."""
 
-    row: Row
+    row: StudyRow
     labels: int  # videos of the training subset whose labels are read
     seed: int
     root: Path
+    head: str = FIRST
 
     @property
     def folder(self) -> Path:
         safe = self.row.name.replace(" + ", "+").replace(", ", "-").replace(" ", "_").replace("(", "").replace(")", "")
-        return self.root / f"labels{self.labels}" / f"seed{self.seed}" / safe
+        root = self.root if self.head == FIRST else self.root / self.head
+        return root / f"labels{self.labels}" / f"seed{self.seed}" / safe
 
     def scores(self) -> dict[str, float] | None:
         """Average mAP by subset in percent; None unless all are there."""
@@ -100,10 +113,11 @@ class Run:
     def commands(self, args: argparse.Namespace) -> list[list[str]]:
         """Training, then detections and scores on every subset."""
         data = ["--features", str(args.features), "--annotations", str(args.annotations)]
-        train = ["train.run", *data, *self.row.options.split(), "--train-videos", str(self.labels)]
+        train = ["train.run", *data, "--head", self.head, *self.row.options.split()]
+        train += ["--train-videos", str(self.labels)]
         train += ["--recipe", "small", "--seed", str(self.seed), "--resume", "--out", str(self.folder)]
         for option, name in self.row.teachers:
-            train += [option, str(Run(BY_NAME[name], self.labels, self.seed, self.root).folder / "detector.pt")]
+            train += [option, str(replace(self, row=BY_NAME[name]).folder / "detector.pt")]
         if self.row.unlabelled:
             train += ["--unlabelled-subset", "Training"]
         made = [train]
@@ -146,13 +160,14 @@ def work(args: argparse.Namespace) -> int:
     return ExitCode.FAILURES if failed else ExitCode.DONE
 
 
-def planned(args: argparse.Namespace) -> list[Run]:
+def planned(args: argparse.Namespace) -> list[StudyRun]:
     """Every run asked for, those that teach others before these."""
     wanted = set(args.only or BY_NAME)
     there = len(read_annotations(args.annotations).subset("Training").videos)
     wanted |= {teacher for name in wanted for _, teacher in BY_NAME[name].teachers}
     return [
-        Run(row, labels, seed, args.out)
+        StudyRun(row, labels, seed, args.out, head)
+        for head in args.heads
         for labels in args.labels
         for seed in args.seeds
         for row in ROWS
@@ -160,7 +175,7 @@ def planned(args: argparse.Namespace) -> list[Run]:
     ]
 
 
-def attempt(run: Run, args: argparse.Namespace) -> str | None:
+def attempt(run: StudyRun, args: argparse.Namespace) -> str | None:
     """Makes one run; the sentence of what went wrong, None where nothing did."""
     try:
         make(run, args)
@@ -169,7 +184,7 @@ def attempt(run: Run, args: argparse.Namespace) -> str | None:
     return None
 
 
-def make(run: Run, args: argparse.Namespace) -> None:
+def make(run: StudyRun, args: argparse.Namespace) -> None:
     """The commands of one run, one thread each, their output in the run's folder. StudyError where one fails."""
     run.folder.mkdir(parents=True, exist_ok=True)
     log = run.folder.with_suffix(".log")
@@ -182,21 +197,45 @@ def make(run: Run, args: argparse.Namespace) -> None:
                 raise StudyError(f"{run.folder}: {command[0]} ended with {done.returncode}, see {log}")
 
 
-def write_report(args: argparse.Namespace, runs: Iterable[Run]) -> str:
+def write_report(args: argparse.Namespace, runs: Iterable[StudyRun]) -> str:
     """The tables of what is finished; written, and drawn, where --report and --picture say."""
     finished = [(run, scores) for run in runs if (scores := run.scores()) is not None]
-    results = [Result(run.row.name, run.row.reads, run.labels, run.seed, scores) for run, scores in finished]
-    cost = seconds(args.cost, [run for run, _ in finished])
-    text = markdown(results, SUBSETS, cost, [row.name for row in ROWS])
+    results = [Result(run.row.name, run.row.reads, run.labels, run.seed, scores, run.head) for run, scores in finished]
+    cost = seconds(args.cost, [run for run, _ in finished if run.head == FIRST])
+    gains = gains_over_baseline([run for run, _ in finished], args.annotations) if args.intervals else {}
+    text = markdown(results, SUBSETS, cost, [row.name for row in ROWS], gains)
     if args.report:
         write_whole(args.report, text.encode())
     if args.picture and cost and results:
         most = max(result.labels for result in results)
-        draw([result for result in results if result.labels == most], cost, args.picture)
+        draw([r for r in results if r.labels == most and r.head == FIRST], cost, args.picture)
     return text
 
 
-def seconds(reports: Sequence[str], finished: Sequence[Run]) -> dict[str, float]:
+def gains_over_baseline(finished: Sequence[StudyRun], annotations: Path) -> dict[tuple[str, int, str], Gain]:
+    """By (head, labels, row): points above rgb-only on Test over the seeds that both have, with the interval over test
+    videos."""
+    truth = read_annotations(annotations)
+    scores = {run: _test_score(run, truth) for run in finished}
+    gains = {}
+    for run in finished:
+        key = (run.head, run.labels, run.row.name)
+        if run.row.name == BASELINE or key in gains:
+            continue
+        same = [other for other in finished if (other.head, other.labels, other.row) == (run.head, run.labels, run.row)]
+        bases = [replace(other, row=BY_NAME[BASELINE]) for other in same]
+        pairs = [(scores[base], scores[other]) for base, other in zip(bases, same, strict=True) if base in scores]
+        if pairs:
+            mean, low, high = gain_over_seeds(pairs)
+            gains[key] = (100 * mean, 100 * low, 100 * high)
+    return gains
+
+
+def _test_score(run: StudyRun, truth: Annotations) -> Score:
+    return judge(truth, read_detections(run.folder / "Test.json"), subset="Test", tiou=TIOU)
+
+
+def seconds(reports: Sequence[str], finished: Sequence[StudyRun]) -> dict[str, float]:
     """Seconds of compute per minute of video, by what a method reads, from the reports of the commands.
 
     Detectors are timed by the first finished run of each method. Empty while some stage has no report yet.
@@ -222,6 +261,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder for the runs")
     add("--labels", type=int, nargs="+", default=[40, 140], help="training videos whose labels are read (40 140)")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings (default: 0 1 2)")
+    add("--heads", nargs="+", choices=sorted(HEADS), default=[FIRST], help=f"detection heads (default: {FIRST})")
+    add("--intervals", action="store_true", help="in the tables, of differences over test videos (a second a run)")
     add("--only", nargs="+", choices=sorted(BY_NAME), metavar="ROW", help="rows to make, with their teachers")
     add("--workers", type=int, default=1, help="runs at a time, one thread each (default: 1)")
     add("--cost", nargs="*", default=[], metavar="REPORT", help="folders of reports of flow and extract, for the cost")

@@ -13,11 +13,17 @@ from flowless.study_table import Result
 SHOWN = {  # row -> where its name stands, in points from its mark
     "rgb-only": (10, -4),
     "decomposed (frozen features)": (10, -4),
-    "decomposed": (10, -4),
+    "decomposed (twin)": (10, 2),
+    "decomposed": (10, -12),
     "two-stream": (10, -4),
     "two-stream (gradient)": (8, -14),
 }
-COLOURS = {"rgb-only": "#6b7280", "decomposed": "#0f766e", "decomposed (frozen features)": "#5eb5a6"}
+COLOURS = {
+    "rgb-only": "#6b7280",
+    "decomposed": "#0f766e",
+    "decomposed (twin)": "#0f766e",
+    "decomposed (frozen features)": "#5eb5a6",
+}
 
 
 def draw(results: Sequence[Result], seconds: Mapping[str, float], path: Path, subset: str = "Test") -> None:

@@ -17,7 +17,7 @@ from evaluate.metrics.scores import Score, judge
 
 
 @dataclass(frozen=True)
-class Run:
+class JudgedRun:
     """One detection file under a short name, judged."""
 
     name: str
@@ -54,14 +54,14 @@ def add_class_ids(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
     )
 
 
-def judged_runs(args: argparse.Namespace) -> list[Run]:
+def judged_runs(args: argparse.Namespace) -> list[JudgedRun]:
     """Read and judge what `add_run_arguments` named. Raises AnnotationError, DetectionError, ProtocolError."""
     files = parse_runs(args.runs)
     annotations = read_annotations(args.annotations, strict=args.repair is None, repair=args.repair or "keep")
     protocol = protocol_named(args.protocol) if args.protocol else None
     degenerate = "drop" if args.lenient else "refuse"
     return [
-        Run(
+        JudgedRun(
             name,
             judge(
                 annotations,

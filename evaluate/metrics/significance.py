@@ -13,6 +13,7 @@ the resamples lie around the measured value. They tell how far the score of anot
 What this does not see: luck in training. For that, train with several seeds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,17 +118,7 @@ def compare(
     seed: int = 0,
 ) -> Comparison:
     """Paired test between two scores of the same annotations, protocol, thresholds and rule."""
-    if first.annotations.videos.keys() != second.annotations.videos.keys() or first.rule != second.rule:
-        raise ValueError("two scores are compared on the same videos by the same rule")
-    if not np.array_equal(first.matches.tiou, second.matches.tiou):
-        raise ValueError("two scores are compared at the same tIoU thresholds")
-    videos = list(dict.fromkeys(first.matches.videos + second.matches.videos))
-    drawings = draw_videos(len(videos), resamples, seed)
-    column = {video: i for i, video in enumerate(videos)}
-    tables = [
-        resampled(score.matches, drawings[:, [column[video] for video in score.matches.videos]], score.rule.area)
-        for score in (first, second)
-    ]
+    tables = on_same_drawings([first, second], resamples, seed)
     measured = second.result.average_mAP - first.result.average_mAP
     gains = centred(mean_of_classes(tables[1]) - mean_of_classes(tables[0]), measured)
     low, high = np.quantile(gains, _ends(level))
@@ -150,6 +141,38 @@ def compare(
         len(first.annotations.videos),
         per_class,
     )
+
+
+def gain_over_seeds(
+    pairs: Sequence[tuple[Score, Score]], resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """Second minus first in average mAP, mean of the pairs, and the ends of its interval over test videos.
+
+    pairs: detectors of two methods trained with the same seed, one pair for each seed, all judged on the same videos.
+    """
+    tables = on_same_drawings([score for pair in pairs for score in pair], resamples, seed)
+    values = [mean_of_classes(table) for table in tables]
+    gains = np.mean([values[i + 1] - values[i] for i in range(0, len(values), 2)], axis=0)
+    measured = float(np.mean([second.result.average_mAP - first.result.average_mAP for first, second in pairs]))
+    low, high = np.quantile(centred(gains, measured), _ends(level))
+    return measured, float(low), float(high)
+
+
+def on_same_drawings(scores: Sequence[Score], resamples: int, seed: int) -> list[NDArray[np.float64]]:
+    """(R, classes, tIoU) AP of each score, all on the same resampled test sets."""
+    first = scores[0]
+    for other in scores[1:]:
+        if first.annotations.videos.keys() != other.annotations.videos.keys() or first.rule != other.rule:
+            raise ValueError("two scores are compared on the same videos by the same rule")
+        if not np.array_equal(first.matches.tiou, other.matches.tiou):
+            raise ValueError("two scores are compared at the same tIoU thresholds")
+    videos = list(dict.fromkeys(video for score in scores for video in score.matches.videos))
+    drawings = draw_videos(len(videos), resamples, seed)
+    column = {video: i for i, video in enumerate(videos)}
+    return [
+        resampled(score.matches, drawings[:, [column[video] for video in score.matches.videos]], score.rule.area)
+        for score in scores
+    ]
 
 
 def draw_videos(num_videos: int, resamples: int, seed: int) -> NDArray[np.float64]:

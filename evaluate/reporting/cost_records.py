@@ -5,6 +5,7 @@ stages, over the videos for which all of them were measured, so that every metho
 
     RGB-only               decode + rgb_network + detector
     distilled (RGB)        decode + rgb_network + rgb_motion_network + detector
+    distilled (twin)       decode + twin_network + detector
     two-stream (flow)      decode + flow + rgb_network + flow_network + detector
     two-stream (gradient)  decode + gradient + rgb_network + gradient_network + detector
 
@@ -25,9 +26,11 @@ from evaluate.files.reading import bytes_of, is_number, json_of, shown
 SCHEMA = "flowless/report/1"
 RGB_ONLY = "RGB-only"
 DISTILLED = "distilled (RGB)"  # a motion student (extract.distill) sees the same frames
+TWIN = "distilled (twin)"  # the same in one network with its last layers twice (extract.distill --twin)
 METHODS = {
     RGB_ONLY: ("decode", "rgb_network", "detector"),
     DISTILLED: ("decode", "rgb_network", "rgb_motion_network", "detector"),
+    TWIN: ("decode", "twin_network", "detector"),
     "two-stream (flow)": ("decode", "flow", "rgb_network", "flow_network", "detector"),
     "two-stream (gradient)": ("decode", "gradient", "rgb_network", "gradient_network", "detector"),
 }
@@ -37,14 +40,15 @@ MADE_BY = {  # stage -> commands that measure it; where several reports have it,
     "gradient": ("flow.gradient", "extract.motion"),
     "rgb_network": ("extract.rgb", "detect.video"),
     "rgb_motion_network": ("extract.rgb.rgb_motion", "detect.video"),
+    "twin_network": ("extract.rgb", "detect.video"),
     "flow_network": ("extract.motion",),
     "gradient_network": ("extract.motion",),
     "detector": ("detect.run", "detect.video"),
 }
 PREFIXES = {
     "rgb-only": (RGB_ONLY,),
-    "distilled": (DISTILLED,),
-    "decomposed": (DISTILLED,),
+    "distilled": (DISTILLED, TWIN),
+    "decomposed": (DISTILLED, TWIN),
     "two-stream": tuple(name for name in METHODS if name.startswith("two-stream")),
 }
 
@@ -54,7 +58,7 @@ class CostError(FlowlessError):
 
 
 @dataclass(frozen=True)
-class Report:
+class CostReport:
     """One report file, checked."""
 
     path: Path
@@ -94,7 +98,7 @@ class Cost:
         return f"{' | '.join(self.machines)}, {few} thread{'' if most == 1 else 's'}"
 
 
-def read_reports(texts: Sequence[str]) -> list[Report]:
+def read_reports(texts: Sequence[str]) -> list[CostReport]:
     """Read report files, and all reports of folders, whose other JSON files are passed over.
 
     "rgb-only=PATH", "distilled=PATH" and "two-stream=PATH" count a report for one method; so do detector reports in
@@ -113,7 +117,7 @@ def read_reports(texts: Sequence[str]) -> list[Report]:
     return reports
 
 
-def read_report(path: Path, side: str = "") -> Report:
+def read_report(path: Path, side: str = "") -> CostReport:
     """Read one report file. side: a key of PREFIXES or, for all methods, nothing."""
     content = json_of(path, CostError)
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -138,7 +142,7 @@ def read_report(path: Path, side: str = "") -> Report:
         raise CostError(f"{path}: expected a whole number of threads, found {shown(threads)}")
     if not side and command.startswith(MADE_BY["detector"]):
         side = path.resolve().parent.name
-    return Report(path, command, _in_words(machine), threads, videos, PREFIXES.get(side, tuple(METHODS)))
+    return CostReport(path, command, _in_words(machine), threads, videos, PREFIXES.get(side, tuple(METHODS)))
 
 
 def _is_record(record: Mapping[str, Any]) -> bool:
@@ -154,7 +158,7 @@ def _is_finite(value: Any) -> TypeGuard[float]:
     return is_number(value) and math.isfinite(value)
 
 
-def compare_cost(reports: Sequence[Report]) -> Cost:
+def compare_cost(reports: Sequence[CostReport]) -> Cost:
     """Tabulate every method whose stages were all measured; RGB-only and one two-stream method at least."""
     measured = {name: _measured(reports, name) for name in METHODS}
     missing = {name: [stage for stage in stages if not measured[name].get(stage)] for name, stages in METHODS.items()}
@@ -170,7 +174,7 @@ def compare_cost(reports: Sequence[Report]) -> Cost:
     durations = {video: float(record["duration_s"]) for r in reversed(reports) for video, record in r.videos.items()}
     minutes = sum(durations[video] for video in videos) / 60
     costs: dict[str, MethodCost] = {}
-    used: dict[Path, Report] = {}
+    used: dict[Path, CostReport] = {}
     for name in whole:
         stages, peak = {}, []
         for stage in METHODS[name]:
@@ -202,9 +206,9 @@ def _is_report(path: Path) -> bool:
     return isinstance(content, dict) and shown(content.get("schema")).strip("'").startswith(SCHEMA.rpartition("/")[0])
 
 
-def _measured(reports: Sequence[Report], method: str) -> dict[str, list[Report]]:
+def _measured(reports: Sequence[CostReport], method: str) -> dict[str, list[CostReport]]:
     """Stage -> the reports to take it from."""
-    found: dict[str, list[Report]] = {}
+    found: dict[str, list[CostReport]] = {}
     for stage in METHODS[method]:
         having = [
             report
@@ -220,7 +224,7 @@ def _measured(reports: Sequence[Report], method: str) -> dict[str, list[Report]]
     return found
 
 
-def _common_videos(measured: Mapping[str, Mapping[str, list[Report]]], methods: Sequence[str]) -> list[str]:
+def _common_videos(measured: Mapping[str, Mapping[str, list[CostReport]]], methods: Sequence[str]) -> list[str]:
     """Videos for which every stage of every method was measured, in the order of the first report."""
     having = {
         (stage, report.path): [v for v, record in report.videos.items() if stage in record["seconds"]]
@@ -237,10 +241,11 @@ def _common_videos(measured: Mapping[str, Mapping[str, list[Report]]], methods: 
     return [video for video in next(iter(having.values())) if video in common]
 
 
-def _what_is_missing(reports: Sequence[Report], missing: Mapping[str, list[str]]) -> str:
+def _what_is_missing(reports: Sequence[CostReport], missing: Mapping[str, list[str]]) -> str:
     """The sentence for the method that lacks least, RGB-only before all."""
     name = min(
-        (name for name in METHODS if missing[name]), key=lambda n: (n != RGB_ONLY, n == DISTILLED, len(missing[n]))
+        (name for name in METHODS if missing[name]),
+        key=lambda n: (n != RGB_ONLY, n in (DISTILLED, TWIN), len(missing[n])),
     )
     remedies = ", ".join(f"{stage} (measured by {' or '.join(MADE_BY[stage])})" for stage in missing[name])
     found = sorted({stage for r in reports for record in r.videos.values() for stage in record["seconds"]})

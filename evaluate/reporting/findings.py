@@ -11,7 +11,7 @@ from evaluate.errors.compare import Agreement, Gain, class_gains, confident_agre
 from evaluate.errors.diagnosis import Diagnosis, diagnose
 from evaluate.files.detections import DetectionError
 from evaluate.metrics.curves import RECALL, class_curves, mean_curve
-from evaluate.metrics.runs import Run
+from evaluate.metrics.runs import JudgedRun
 from evaluate.metrics.scores import Score
 from evaluate.metrics.significance import Comparison, Interval, bootstrap
 from evaluate.metrics.significance import compare as compare_paired
@@ -37,7 +37,7 @@ class Roles:
 class Findings:
     """Numbers of all runs on one subset."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[JudgedRun, ...]
     roles: Roles
     column: int  # of the tIoU nearest to 0.5, at which curves, agreement and timelines are shown
     diagnoses: dict[str, Diagnosis]
@@ -82,7 +82,7 @@ class Findings:
             "cost": asdict(self.cost) if self.cost else None,
         }
 
-    def _run_json(self, run: Run) -> dict[str, Any]:
+    def _run_json(self, run: JudgedRun) -> dict[str, Any]:
         name = run.name
         curve = mean_curve(self.curves[name])
         return {
@@ -96,7 +96,7 @@ class Findings:
 
 
 def find(
-    runs: Sequence[Run],
+    runs: Sequence[JudgedRun],
     roles: Roles,
     *,
     videos: Sequence[str] = (),

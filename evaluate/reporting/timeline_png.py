@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from command.writing import write_whole
 from evaluate.reporting.fonts import families_for
-from evaluate.reporting.timeline_rows import Row, Strip, colours_of, ink_on, legend_of
+from evaluate.reporting.timeline_rows import Strip, TimelineRow, colours_of, ink_on, legend_of
 
 WIDTH, ROW, HEAD, FOOT = 11.0, 0.30, 0.34, 0.30  # inches: page, one row, title and axis of a block
 LEGEND_ROW = 0.185
@@ -107,7 +107,7 @@ def _draw_strip(axes: Axes, strip: Strip, colours: Mapping[str, str], canvas: Fi
     axes.spines["bottom"].set_color(FAINT)
 
 
-def _draw_row(axes: Axes, y: float, row: Row, colours: Mapping[str, str], canvas: FigureCanvasAgg) -> None:
+def _draw_row(axes: Axes, y: float, row: TimelineRow, colours: Mapping[str, str], canvas: FigureCanvasAgg) -> None:
     """Bars of one row from y downwards; a bar of truth carries its label where the label fits."""
     lane = (row.height - 0.2) / row.num_lanes
     for bar in row.bars:

@@ -42,7 +42,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Row:
+class TimelineRow:
     """Truth, or one run."""
 
     name: str
@@ -65,7 +65,7 @@ class Strip:
 
     video: str
     duration_s: float
-    rows: tuple[Row, ...]
+    rows: tuple[TimelineRow, ...]
 
 
 def make_row(
@@ -76,7 +76,7 @@ def make_row(
     remarks: Sequence[str] = (),
     least: float | None = None,
     best: float | None = None,
-) -> Row:
+) -> TimelineRow:
     """A row of truth (no scores), or of detections of at least `least`; `best` is the score that is drawn full."""
     times = np.asarray(segments, np.float64).reshape(-1, 2)
     values = None if scores is None else np.asarray(scores, np.float64)
@@ -94,7 +94,7 @@ def make_row(
             strength = min(1.0, (score - least) / (best - least))
         start_s, end_s = times[i].tolist()
         bars.append(Bar(start_s, end_s, labels[i], score, strength, lane, remarks[i] if remarks else ""))
-    return Row(name, tuple(sorted(bars, key=lambda bar: bar.start_s)), least)
+    return TimelineRow(name, tuple(sorted(bars, key=lambda bar: bar.start_s)), least)
 
 
 def strips_of(runs: Mapping[str, Score], videos: Sequence[str]) -> list[Strip]:

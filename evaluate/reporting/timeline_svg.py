@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from evaluate.reporting.svg import INK, RULE, SOFT, line, picture, rect, text, text_width, titled
-from evaluate.reporting.timeline_rows import Row, Strip, ink_on
+from evaluate.reporting.timeline_rows import Strip, TimelineRow, ink_on
 
 WIDTH, ROW, HEAD, FOOT = 840.0, 24.0, 22.0, 22.0
 
@@ -45,7 +45,7 @@ def tick_step(duration_s: float) -> float:
         step *= 10
 
 
-def _bars(row: Row, y: float, x: float, scale: float, colours: Mapping[str, str]) -> list[str]:
+def _bars(row: TimelineRow, y: float, x: float, scale: float, colours: Mapping[str, str]) -> list[str]:
     """The bars of a row; truth carries its label where the label fits."""
     lane, parts = (row.height * ROW - 5) / row.num_lanes, []
     for bar in row.bars:

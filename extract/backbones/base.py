@@ -1,7 +1,8 @@
 """Backbone: the one interface of the networks that turn a clip of one cue into a vector."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 import extract.weights
-from extract.backbones.checkpoints import WeightsError, load_strictly
+from extract.backbones.checkpoints import WeightsError, load_strictly, read_state
 from extract.cues.cue import CUES, Scale
 from flow.decode.geometry import Geometry
 
+SINGLE, APPEARANCE, MOTION = "", "appearance", "motion"  # outputs: of a network as it is declared; of a twin
+TWIN = "rgb_twin"  # the stream that a twin which ships goes to where no other is named
 RANKS = {torch.channels_last: 4, torch.channels_last_3d: 5}  # of the tensors that a memory format is for
 
 
@@ -33,6 +36,12 @@ class Backbone(nn.Module, ABC):
 
     In a prepared tensor clips are the first dimension, the frames of each perhaps folded into it ((B * frames, C, H, W)
     for a network of single frames), and channels the second.
+
+    A network that is a chain may say so, and `forward` be written in these terms. It can then become a *twin*: its last
+    layers are there twice, the first ones run once, and it gives two features for a clip.
+
+        layers()              its modules by name, in the order in which clips pass them
+        finish(x)             what the last of them gives -> (B, dim)
     """
 
     name: ClassVar[str]  # a class that gives none is called module:Class, as it is named to --backbone
@@ -45,6 +54,7 @@ class Backbone(nn.Module, ABC):
     scales: ClassVar[Mapping[str, Scale]] = {name: cue.scale for name, cue in CUES.items()}  # by each cue it may watch
     memory_format: ClassVar[torch.memory_format] = torch.channels_last_3d  # of tensors that have its rank
     batch: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 16}  # clips embedded at a time, the fastest by device
+    parting: ClassVar[str] = ""  # of `layers`, the first that a twin has twice where nothing else is asked for
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -57,6 +67,8 @@ class Backbone(nn.Module, ABC):
             raise ValueError(f"cue {cue!r} is unknown to {self.name}: expected {', '.join(self.scales)}")
         self.cue = cue
         self.channels = CUES[cue].channels
+        self.twin: Backbone | None = None  # the layers that a twin has a second time, under the names of the first
+        self.shared: tuple[str, ...] = ()  # the layers that it has once
 
     @classmethod
     def reads(cls, window: int) -> Sequence[int]:
@@ -75,8 +87,65 @@ class Backbone(nn.Module, ABC):
         return path if path.exists() else None
 
     def load(self, path: Path) -> None:
-        """Loads a checkpoint; WeightsError unless every tensor finds its place."""
-        load_strictly(self, path, self.our_names)
+        """Loads a checkpoint, of a twin as well; WeightsError unless every tensor finds its place."""
+        state = self.our_names(read_state(path))
+        for layer in self.layers():
+            if self.twin is None and any(name.startswith(f"twin.{layer}.") for name in state):
+                self.grow_twin(layer)
+        load_strictly(self, state, path)
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Its modules by name in the order in which clips pass them; empty for a network that is no such chain."""
+        return {}
+
+    def finish(self, x: Tensor) -> Tensor:
+        """The output of the last of `layers` -> (B, dim); nothing is left to do where that is the feature already."""
+        return x
+
+    def grow_twin(self, layer: str = "") -> None:
+        """Doubles the layers from this one on, by default `parting`; BackboneError where that cannot be.
+
+        The second ones begin as copies of the first.
+        """
+        if self.twin is not None:
+            raise BackboneError(f"{self.name}: is a twin already, which shares {', '.join(self.shared)}")
+        names = list(self.layers())
+        layer = layer or self.parting or (names[-1] if names else "")
+        if not names:
+            raise BackboneError(
+                f"{self.name}: does not say which layers its clips pass one after the other (Backbone.layers), so a "
+                "twin has nothing to share. Train a second network: leave --twin out"
+            )
+        if layer not in names[1:]:
+            raise BackboneError(f"--twin {layer}: {self.name} can part before {', '.join(names[1:])}")
+        second = copy.deepcopy(self)
+        self.shared = tuple(names[: names.index(layer)])
+        for name in self.shared:
+            parent, _, own = name.rpartition(".")
+            setattr(second.get_submodule(parent), own, nn.Identity())
+        self.twin = second
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The features that it gives of a clip, by name: one without a name, or the two of a twin."""
+        return (SINGLE,) if self.twin is None else (APPEARANCE, MOTION)
+
+    def each(self, *prepared: Any, wanted: Collection[str] | None = None) -> dict[str, Tensor]:
+        """What `prepare` gives -> (B, dim) by output; of a twin all, or those wanted, shared layers run once."""
+        if self.twin is None:
+            return {SINGLE: self(*prepared)}
+        (x,) = prepared
+        own, second = self.layers(), self.twin.layers()
+        for name in self.shared:
+            x = own[name](x)
+        made = {}
+        for output, layers in zip(self.outputs, (own, second), strict=True):
+            if wanted is None or output in wanted:
+                y = x
+                for name in [*own][len(self.shared) :]:
+                    y = layers[name](y)
+                made[output] = self.finish(y)
+        return made
 
     @staticmethod
     def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -104,14 +173,25 @@ class Backbone(nn.Module, ABC):
         for tensor in (*self.parameters(), *self.buffers()):
             tensor.data = self.laid_out(tensor.data)
 
-    @torch.no_grad()
     def embed(self, clips: np.ndarray) -> np.ndarray:
-        """Features (B, dim) float32 of clips as decoded (B, steps read, H, W, channels)."""
+        """Features (B, dim) float32 of clips as decoded (B, steps read, H, W, channels): of a twin its appearance."""
+        output = self.outputs[0]
+        return self.embed_each(clips, (output,))[output]
+
+    @torch.no_grad()
+    def embed_each(self, clips: np.ndarray, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """The same by output."""
         parameter = next(self.parameters())
         prepared = self.inputs(torch.from_numpy(np.ascontiguousarray(clips)).to(parameter.device))
-        made = self(*(self.laid_out(x.to(parameter.dtype)) for x in prepared))
-        if made.shape != (len(clips), self.dim):
-            raise BackboneError(
-                f"{self.name}: gave {tuple(made.shape)} for {len(clips)} clips, but declares dim = {self.dim}"
-            )
-        return made.float().cpu().numpy()
+        made = self.each(*(self.laid_out(x.to(parameter.dtype)) for x in prepared), wanted=wanted)
+        for features in made.values():
+            if features.shape != (len(clips), self.dim):
+                raise BackboneError(
+                    f"{self.name}: gave {tuple(features.shape)} for {len(clips)} clips, but declares dim = {self.dim}"
+                )
+        return {output: features.float().cpu().numpy() for output, features in made.items()}
+
+
+def outputs_of(path: Path) -> tuple[str, ...]:
+    """What a network with these weights gives of a clip: `Backbone.outputs`."""
+    return (APPEARANCE, MOTION) if any(name.startswith("twin.") for name in read_state(path)) else (SINGLE,)

@@ -1,7 +1,7 @@
 """Checkpoints: files of weights, loaded strictly and without running any code that they might hold."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -44,14 +44,12 @@ def _unwrapped(name: str) -> str:
     return name
 
 
-def load_strictly(
-    network: nn.Module, path: Path, our_names: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
-) -> None:
-    """Loads a checkpoint; WeightsError names everything that is missing, left over or of another shape.
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Loads the tensors of a checkpoint; WeightsError names all that is missing, left over or of another shape.
 
     `num_batches_tracked`, which files of PyTorch 0.3 lack, is neither needed nor used.
     """
-    given = {name: tensor for name, tensor in our_names(read_state(path)).items() if not name.endswith(COUNTER)}
+    given = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
     wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
     problems = [
         *_listed("missing", sorted(wanted.keys() - given.keys())),

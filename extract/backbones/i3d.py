@@ -106,6 +106,7 @@ class I3D(Backbone):
     geometry = Geometry(256, 224)
     dim = 1024
     map_shape = (1024, 1, 1, 1)
+    parting = "Mixed_5b"
     batch = {"cpu": 1, "cuda": 16}  # noqa: RUF012  # on the CPU a second clip only pushes the first out of the cache
 
     def __init__(self, cue: str) -> None:
@@ -141,8 +142,15 @@ class I3D(Backbone):
         """(B, channels, T, 224, 224), T at least 9 -> (B, 1024); T above 16 is averaged over time."""
         if x.shape[2] < 9:
             raise ValueError(f"I3D needs a window of at least 9 frames, not {x.shape[2]}")
-        for layer in self.children():  # in the order in which they were made
+        for layer in self.layers().values():
             x = layer(x)
+        return self.finish(x)
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """In the order in which they were made."""
+        return {name: layer for name, layer in self.named_children() if name != "twin"}
+
+    def finish(self, x: Tensor) -> Tensor:
         pooled = F.avg_pool3d(x.float(), (2, 7, 7), stride=1)  # float: no bfloat16 kernel on the CPU
         return pooled.mean(dim=(2, 3, 4))
 

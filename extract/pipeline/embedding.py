@@ -8,17 +8,39 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.cues.clips import View, batches, cut
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
 from flow.decode.geometry import Geometry
 from flow.decode.video import Frame, VideoError, read_frames
 
 
 class Network(NamedTuple):
-    """A backbone with the settings that it runs under."""
+    """A backbone with the settings that it runs under; of a twin, one of its outputs."""
 
-    settings: Settings
+    settings: ClipSettings
     backbone: Backbone
+
+
+class Pass(NamedTuple):
+    """One run of a backbone over a clip, for all streams that it gives."""
+
+    backbone: Backbone
+    streams: dict[str, str]  # output -> stream
+    reads: tuple[int, ...]  # the steps of a clip that it sees
+
+    @property
+    def stage(self) -> str:
+        """What its time is counted as."""
+        return "twin_network" if self.backbone.twin else f"{next(iter(self.streams.values()))}_network"
+
+
+def passes(networks: Sequence[Network]) -> list[Pass]:
+    """A twin's outputs, which come with the same backbone, are had in one pass."""
+    made: dict[int, Pass] = {}
+    for settings, backbone in networks:
+        fresh = Pass(backbone, {}, tuple(backbone.reads(settings.window)))
+        made.setdefault(id(backbone), fresh).streams[settings.output] = settings.stream
+    return list(made.values())
 
 
 class Embedding(NamedTuple):
@@ -39,7 +61,7 @@ class Embeddings(NamedTuple):
 
 def embed_video(
     path: Path,
-    settings: Settings,
+    settings: ClipSettings,
     backbone: Backbone,
     view: View,
     watch: Stopwatch,
@@ -69,15 +91,17 @@ def embed_streams(
     features: dict[str, list[np.ndarray]] = {network.settings.stream: [] for network in networks}
     times = []
     size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
-    reads = [network.backbone.reads(settings.window) for network in networks]
-    looked_at = sorted({step for each in reads for step in each})
+    planned = passes(networks)
+    looked_at = sorted({step for each in planned for step in each.reads})
     for batch in batches(cut(ahead(frames), view, settings.window, settings.stride, looked_at), size):
         clips = np.stack([clip.steps for clip in batch])
-        for network, each in zip(networks, reads, strict=True):
-            stream = network.settings.stream
-            with watch(f"{stream}_network"):
-                seen = clips if list(each) == looked_at else clips[:, [looked_at.index(step) for step in each]]
-                features[stream].append(network.backbone.embed(seen))
+        for each in planned:
+            with watch(each.stage):
+                seen = clips
+                if list(each.reads) != looked_at:
+                    seen = clips[:, [looked_at.index(step) for step in each.reads]]
+                for output, made in each.backbone.embed_each(seen, each.streams).items():
+                    features[each.streams[output]].append(made)
         times += [clip.t_center for clip in batch]
     if not times:
         raise VideoError(
@@ -85,15 +109,15 @@ def embed_streams(
             f"{settings.window + 1}. Leave this video out, or choose a smaller --window"
         )
     with np.errstate(over="ignore"):  # the store refuses what float16 cannot hold, with a word on where it comes from
-        made = {stream: np.concatenate(each).astype(np.float16) for stream, each in features.items()}
-    return Embeddings(made, np.array(times), frames.count)
+        stored = {stream: np.concatenate(each).astype(np.float16) for stream, each in features.items()}
+    return Embeddings(stored, np.array(times), frames.count)
 
 
 class ResizedFrames:
     """The frames of a video with their short side resized, counted as they pass."""
 
     def __init__(
-        self, path: Path, settings: Settings, geometry: Geometry, watch: Stopwatch, beat: Callable[[int], None]
+        self, path: Path, settings: ClipSettings, geometry: Geometry, watch: Stopwatch, beat: Callable[[int], None]
     ) -> None:
         self.path, self.settings, self.geometry, self.watch, self.beat = path, settings, geometry, watch, beat
         self.count = 0

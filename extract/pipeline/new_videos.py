@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, file_sha256, find_backbone, weights_sha256
-from extract.backbones.base import Backbone, BackboneError
+from extract.backbones.base import APPEARANCE, MOTION, SINGLE, TWIN, Backbone, BackboneError, outputs_of
 from extract.cues.cue import RGB, SourceOptions
 from extract.pipeline.embedding import Embeddings, Network, embed_streams
-from extract.pipeline.settings import Settings, SettingsError
+from extract.pipeline.settings import ClipSettings, SettingsError
 from features.running.stopwatch import Stopwatch
 
 
@@ -17,7 +19,7 @@ class Embedder:
     """The backbones behind a detector's streams; called on a video, it gives the video's features of each stream.
 
     A stream such as rgb or rgb_motion is known by the id of its features, which stands for backbone, weights, window
-    and stride. Which file of weights belongs to which stream is found out by that id.
+    and stride, and of a twin the output. Which file of weights belongs to which stream is found out by that id.
     """
 
     def __init__(
@@ -27,9 +29,9 @@ class Embedder:
         stride: int,
         weights: Sequence[Path] = (),
         device: str = "cpu",
-        batch: int = Settings.batch,
+        batch: int = ClipSettings.batch,
         fps: float | None = None,
-        min_decoded: float = Settings.min_decoded,
+        min_decoded: float = ClipSettings.min_decoded,
         own: Collection[str] = (),
     ) -> None:
         """feature_ids: stream -> id, as a detector tells them. weights: files, beside those that ship with the package.
@@ -41,7 +43,8 @@ class Embedder:
         choice = {"window": window, "stride": stride, "device": device, "batch": batch}
         choice |= {"fps": fps, "min_decoded": min_decoded}
         found = [_settings(stream, wanted, weights, choice, own) for stream, wanted in feature_ids.items()]
-        self.networks = [Network(made, _network(made)) for made in found]
+        built = lru_cache(maxsize=None)(_built)  # the streams of a twin come from one
+        self.networks = [Network(made, built(made.backbone, made.weights, device, made.precision)) for made in found]
         geometries = {network.backbone.geometry for network in self.networks}
         if len(geometries) > 1:
             raise SettingsError(
@@ -50,7 +53,7 @@ class Embedder:
             )
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> ClipSettings:
         """Of the first stream; in what concerns reading the video all are alike."""
         return self.networks[0].settings
 
@@ -62,9 +65,9 @@ class Embedder:
 
 def _settings(
     stream: str, wanted: str, weights: Sequence[Path], choice: Mapping[str, Any], own: Collection[str]
-) -> Settings:
+) -> ClipSettings:
     """The settings that make the features `wanted` with one of the files of weights, or with those that ship."""
-    backbone = Settings.backbone_of(wanted)
+    backbone = ClipSettings.backbone_of(wanted)
     if backbone is None:
         raise SettingsError(
             f"features {wanted!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
@@ -79,21 +82,23 @@ def _settings(
         ships = find_backbone(backbone).shipped_weights
     except BackboneError as error:
         raise SettingsError(f"its stream {stream} was made by the backbone {error}") from None
-    shipped = [path for name in (stream, RGB.name) if (path := ships(name)) is not None]
+    shipped = [path for name in (stream, RGB.name, TWIN) if (path := ships(name)) is not None]
     tried = []
     for path in dict.fromkeys([*weights, *shipped, None]):
         sha256 = file_sha256(path) if path else weights_sha256(build_backbone(backbone, RGB.name, quiet=True), None)
-        plain = Settings(RGB.name, stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
-        for made in (replace(plain, precision=precision) for precision in PRECISIONS):
+        plain = ClipSettings(RGB.name, stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
+        for output, precision in product((SINGLE, APPEARANCE, MOTION), PRECISIONS):
+            made = replace(plain, output=output, precision=precision)
             if made.feature_id == wanted:
                 return made
-        tried.append(f"{path or 'random weights'} would give {plain.feature_id}")
+        given = outputs_of(path) if path else (SINGLE,)
+        ids = " and ".join(replace(plain, output=output).feature_id for output in given)
+        tried.append(f"{path or 'random weights'} would give {ids}")
     raise SettingsError(
         f"its stream {stream} was made of features {wanted}; {'; '.join(tried)}. Give the very file of weights that "
         "extract.rgb was given for training with --weights"
     )
 
 
-def _network(settings: Settings) -> Backbone:
-    made = settings
-    return build_backbone(made.backbone, made.cue, made.weights, made.device, made.precision, quiet=True)
+def _built(name: str, weights: Path | None, device: str, precision: str) -> Backbone:
+    return build_backbone(name, RGB.name, weights, device, precision, quiet=True)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 
 import flow.pipeline.store
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, find_backbone, try_backbone, weights_sha256
-from extract.backbones.base import BackboneError
-from extract.cues.cue import FLOW
+from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
+from extract.cues.cue import FLOW, RGB
 from extract.pipeline.devices import add_device, choose_device
-from extract.pipeline.settings import Settings, SettingsError
+from extract.pipeline.settings import ClipSettings, SettingsError
 from extract.pipeline.tasks import extract_video
 from features.running import jobs
 from features.running.shares import share_files
@@ -22,7 +23,7 @@ from features.storage.store import StoreError, stored_fingerprints
 from flow.decode.options import add_decoder, add_videos
 from flow.decode.video import VideoInfo, list_videos, probe
 from flow.pipeline.planning import Probe, plan_videos
-from flow.pipeline.settings import Settings as FlowSettings
+from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import chunk_starts
 from flow.tvl1_common.parameters import choose_parameters
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
     parser.add_argument(
         "--backbone",
-        default=Settings.backbone,
+        default=ClipSettings.backbone,
         metavar="NAME",
         help=f"{', '.join(sorted(BACKBONES))}, or package.module:Class for one of your own (default: %(default)s)",
     )
@@ -42,15 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)"
     )
-    parser.add_argument("--batch", type=int, default=Settings.batch, help="clips at a time; 0: by backbone and device")
+    parser.add_argument(
+        "--batch", type=int, default=ClipSettings.batch, help="clips at a time; 0: by backbone and device"
+    )
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
     add_device(parser)
     add_decoder(parser)
     jobs.add_arguments(parser)
 
 
-def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
-    """The settings of a command line; loads the weights once, so that a wrong file is refused before any work."""
+def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipSettings]:
+    """The settings of a command line, of each stream that its network gives.
+
+    Loads the weights once, so that a wrong file is refused before any work.
+    """
     names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded", "fps")
     if args.precision == "bfloat16" and choose_device(args.device) == "cpu" and not computes_bfloat16():
         raise SettingsError(
@@ -58,7 +64,7 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
             "or a CPU with AVX512-BF16 or AMX, or --device cuda"
         )
     given = {name: getattr(args, name) for name in names}
-    settings = Settings(cue, device=choose_device(args.device), **given, **more)
+    settings = ClipSettings(cue, device=choose_device(args.device), **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
     backbone = build_backbone(settings.backbone, cue, settings.weights)
@@ -66,10 +72,22 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> Settings:
         try_backbone(backbone, settings.window)
     if settings.weights is not None:
         settings = replace(settings, weights=settings.weights.absolute())
-    return replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
+    settings = replace(settings, weights_sha256=weights_sha256(backbone, settings.weights))
+    return [replace(settings, output=output, stream=stream) for output, stream in _streams(settings, backbone)]
 
 
-def _shipped(settings: Settings) -> Path:
+def _streams(settings: ClipSettings, backbone: Backbone) -> list[tuple[str, str]]:
+    """The outputs of a network, each with the stream that it goes to."""
+    if backbone.twin is None:
+        return [(SINGLE, settings.stream)]
+    if settings.cue != RGB.name:
+        raise SettingsError(
+            f"{settings.weights}: is a twin, which sees RGB and not {settings.cue}. Use it with extract.rgb"
+        )
+    return [(APPEARANCE, settings.stream), (MOTION, f"{settings.stream}_{MOTION}")]
+
+
+def _shipped(settings: ClipSettings) -> Path:
     """The weights that come with the package for a stream other than the cue itself."""
     path = settings.network.shipped_weights(settings.stream)
     if path is None:
@@ -113,9 +131,13 @@ def stored_motion(path: Path, videos: list[str]) -> str:
     return json.dumps({name: attributes[name] for name in FlowSettings(FLOW.name).made_from}, sort_keys=True)
 
 
-def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Report:
-    """Extracts what is not there yet; a video that cannot even be opened is a failure among the others."""
+def run(args: argparse.Namespace, streams: Sequence[ClipSettings], command: str) -> jobs.RunReport:
+    """Extracts what is not there yet; a video that cannot even be opened is a failure among the others.
+
+    streams: of one network, which differ in its output and their name alone.
+    """
     store: Path = args.features
+    settings = streams[0]
     there: dict[tuple[str, str], str] = {}
 
     def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
@@ -131,7 +153,7 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
             except StoreError as error:
                 failures.append({"video": video, "cause": "StoreError", "message": str(error)})
                 continue
-            made = {"store": str(store.absolute()), "settings": settings.to_json()}
+            made = {"store": str(store.absolute()), "streams": [each.to_json() for each in streams]}
             work.append(
                 jobs.Job(video, extract_video, {"video": video, **planned[video].payload, **made}, info.num_frames)
             )
@@ -142,26 +164,26 @@ def run(args: argparse.Namespace, settings: Settings, command: str) -> jobs.Repo
         command=command,
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
-        done=lambda job: there.get((job.key, settings.stream)) == _fingerprint(settings, job.payload),
+        done=lambda job: all(there.get((job.key, s.stream)) == _fingerprint(s, job.payload) for s in streams),
         device=settings.device,
         **{**jobs.options(args), "shard": None},
     )
 
 
-def _probe(settings: Settings) -> Probe:
+def _probe(settings: ClipSettings) -> Probe:
     return lambda path: probe(path, decoder=settings.decoder, fps=settings.fps)
 
 
-def _asked(settings: Settings) -> str:
+def _asked(settings: ClipSettings) -> str:
     """What beside a file decides what _probe says of it."""
     return f"{settings.decoder} {settings.fps}"
 
 
-def _fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+def _fingerprint(settings: ClipSettings, payload: dict[str, Any]) -> str:
     return settings.fingerprint(payload["sha256"], payload["info"]["decoded_by"])
 
 
-def _check_flow(stored: flow.pipeline.store.FlowStore, settings: Settings, video: str, info: VideoInfo) -> None:
+def _check_flow(stored: flow.pipeline.store.FlowStore, settings: ClipSettings, video: str, info: VideoInfo) -> None:
     """Whether the flow store holds this very video, all of it, in the backbone's geometry and at this rate."""
     row = stored.row(video)
     geometry = settings.network.geometry.name

@@ -8,7 +8,7 @@ from typing import Any
 
 from command.errors import FlowlessError
 from extract.backbones import BACKBONES, OWN, PRECISIONS, find_backbone
-from extract.backbones.base import Backbone, BackboneError
+from extract.backbones.base import SINGLE, Backbone, BackboneError
 from extract.cues.cue import CUES, RGB
 from features.storage.store import fingerprint
 from flow.decode.video import MIN_DECODED
@@ -21,7 +21,7 @@ class SettingsError(FlowlessError):
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClipSettings:
     """How the features of one cue are made."""
 
     cue: str  # what the network sees
@@ -41,6 +41,7 @@ class Settings:
     flow_preset: str = "compat"
     motion: str = ""  # JSON: what makes the flow what it is, wherever it is computed
     stream: str = ""  # under which the store keeps the features; empty: the cue. Changes no value
+    output: str = SINGLE  # of a twin: which of the features that it gives
 
     def __post_init__(self) -> None:
         if not self.stream:
@@ -92,6 +93,7 @@ class Settings:
             "geometry": self.network.geometry.name,
             "precision": self.precision,
             "motion": self.motion,
+            **({"output": self.output} if self.output else {}),
         }
 
     @property
@@ -123,6 +125,6 @@ class Settings:
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Settings":
+    def from_json(cls, values: Mapping[str, Any]) -> "ClipSettings":
         paths = {name: Path(values[name]) if values[name] else None for name in ("weights", "flow_store")}
         return cls(**{field.name: values[field.name] for field in fields(cls)} | paths)

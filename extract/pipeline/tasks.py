@@ -10,8 +10,8 @@ import torch
 
 from extract.backbones import Backbone, build_backbone
 from extract.cues.cue import CUES, SourceOptions
-from extract.pipeline.embedding import embed_video
-from extract.pipeline.settings import Settings
+from extract.pipeline.embedding import Network, embed_streams
+from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
 from features.storage.store import Part, write_part
 from flow.decode.video import VideoInfo
@@ -21,34 +21,35 @@ from flow.pipeline.planning import as_planned
 def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[str, Any]:
     """Extracts one cue of one video into the store; returns the record of what it cost.
 
-    payload: video (id), what `flow.pipeline.planning.Planned` says of it, store, settings.
+    payload: video (id), what `flow.pipeline.planning.Planned` says of it, store, streams: the settings of each stream
+    that the network gives.
     """
-    settings = Settings.from_json(payload["settings"])
+    streams = [ClipSettings.from_json(each) for each in payload["streams"]]
+    settings = streams[0]
     cv2.setNumThreads(1)
     backbone = _backbone(settings)
     watch = Stopwatch(settings.device)
     made_of = (settings.flow_store, settings.flow_backend, settings.flow_preset)
     view, ahead = CUES[settings.cue].source(SourceOptions(payload["video"], backbone.geometry, watch, *made_of))
     with as_planned(payload, beat) as info:
-        made = embed_video(info.path, settings, backbone, view, watch, beat, ahead)
-    part = Part(
-        payload["video"],
-        settings.stream,
-        {"features": made.features, "t_center": made.t_center},
-        attributes(settings, info, made.num_frames),
-    )
-    path = write_part(Path(payload["store"]), part)
+        networks = [Network(each, backbone) for each in streams]
+        made = embed_streams(info.path, networks, view, watch, beat, ahead)
+    size = 0
+    for each in streams:
+        arrays = {"features": made.features[each.stream], "t_center": made.t_center}
+        part = Part(payload["video"], each.stream, arrays, attributes(each, info, made.num_frames))
+        size += write_part(Path(payload["store"]), part).stat().st_size
     return {
         "duration_s": info.duration_s,
         "frames": made.num_frames,
-        "bytes": path.stat().st_size,
+        "bytes": size,
         "seconds": watch.seconds,
         "device": settings.device,
         "threads": torch.get_num_threads(),
     }
 
 
-def attributes(settings: Settings, info: VideoInfo, num_frames: int) -> dict[str, Any]:
+def attributes(settings: ClipSettings, info: VideoInfo, num_frames: int) -> dict[str, Any]:
     """Where a part comes from; everything that changes its values is under its fingerprint."""
     return {
         **settings.attributes(),
@@ -75,6 +76,6 @@ def _built(name: str, cue: str, weights: Path | None, device: str, precision: st
     return build_backbone(name, cue, weights, device, precision)
 
 
-def _backbone(settings: Settings) -> Backbone:
+def _backbone(settings: ClipSettings) -> Backbone:
     """The backbone of these settings, built once per process."""
     return _built(settings.backbone, settings.cue, settings.weights, settings.device, settings.precision)

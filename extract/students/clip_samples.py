@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from extract.students.ranks import ALONE, Ranks
 from features.storage.store import Store
 from flow.decode.geometry import Geometry
 from flow.decode.video import VideoError, read_frames
@@ -34,6 +35,7 @@ class ClipSource(Protocol):
     """Where a student's clips come from."""
 
     num_clips: int
+    num_clips_of_all: int  # processes that train together
     dim: int  # D, channels of the teacher's features
 
     def epoch(self, epoch: int, batch: int) -> Iterator[ClipBatch]:
@@ -80,21 +82,25 @@ class VideoClips:
         workers: int = 1,
         decoder: str = "auto",
         reads: Sequence[int] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """room_bytes: of decoded frames held at a time; at least one chunk is.
 
         reads: the frames of a clip that the student sees, numbers from 0 to window - 1; None: all.
+        ranks: the processes that the clips are dealt out to; only all_targets tells of those of the others as well.
         """
         self.reads = np.arange(window) if reads is None else np.asarray(reads)
         self.store, self.stream, self.geometry = store, stream, geometry
         self.window, self.stride, self.seed, self.decoder = window, stride, seed, decoder
         self.room_bytes, self.workers = room_bytes, workers
-        self.chunks = [
+        self.of_all_ranks = [
             Chunk(video, first, min(CLIPS_OF_A_CHUNK, video.num_clips - first))
             for video in videos
             for first in range(0, video.num_clips, CLIPS_OF_A_CHUNK)
         ]
+        self.chunks = self.of_all_ranks[ranks.rank :: ranks.size]
         self.num_clips = sum(chunk.count for chunk in self.chunks)
+        self.num_clips_of_all = sum(chunk.count for chunk in self.of_all_ranks)
         self.dim = int(store.read(videos[0].name, stream, 0, 1).shape[1])
         self._kept: list[Loaded] | None = None  # frames and targets of all chunks, if they fit
 
@@ -119,7 +125,7 @@ class VideoClips:
         return gathered((clip for block in blocks for clip in self._clips_of(block, range)), batch)
 
     def all_targets(self) -> Iterator[np.ndarray]:
-        return map(self._targets, self.chunks)
+        return map(self._targets, self.of_all_ranks)
 
     def _blocks(self, order: list[int]) -> Iterator[list[Loaded]]:
         """Chunks in this order, as many at a time as there is room for."""
@@ -182,6 +188,7 @@ class ClipArrays:
     def __init__(self, clips: np.ndarray, targets: np.ndarray, seed: int = 0) -> None:
         self.clips, self.targets, self.seed = clips, targets, seed
         self.num_clips, self.dim = targets.shape
+        self.num_clips_of_all = self.num_clips
 
     def epoch(self, epoch: int, batch: int) -> Iterator[ClipBatch]:
         order = np.random.default_rng([self.seed, epoch]).permutation(self.num_clips)

@@ -29,7 +29,7 @@ from flow.solver import make_solver
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PretrainingRecipe:
     """How a backbone is pretrained."""
 
     cue: str
@@ -108,7 +108,7 @@ class Classifier(nn.Module):
         return self.head(self.backbone(*prepared).unflatten(1, (Nano.map_shape[0], -1)).mean(-1))
 
 
-def pretrain(recipe: Recipe) -> tuple[Nano, float]:
+def pretrain(recipe: PretrainingRecipe) -> tuple[Nano, float]:
     """The backbone, in evaluation mode, and its accuracy on the test clips. Takes one thread, whatever torch has."""
     torch.set_num_threads(1)  # sums in another order give other weights
     cv2.setNumThreads(1)

@@ -16,16 +16,16 @@ from features.importing import fit
 from features.importing.annotated import Known
 from features.importing.placing import Placement, TimedClips, Timing, read_times, settle_clips, timed_clips
 from features.importing.provenance import Stored, refuse_mixture, refuse_other_origin
-from features.importing.survey import Item, Outcome, Request, find_features, look
+from features.importing.survey import ImportOutcome, Item, Request, find_features, look
 from features.storage.index import refuse_single
 from features.storage.parts import Part, array_digest, fingerprint, is_done, write_part
 
 
-def import_all(request: Request) -> Outcome:
+def import_all(request: Request) -> ImportOutcome:
     """Writes a part per video and stream. A file that cannot be read is said on stderr and counted; StoreError if
     nothing can be imported as it was asked for."""
     refuse_single(request.store)
-    outcome = Outcome()
+    outcome = ImportOutcome()
     found = find_features(request, outcome)
     items = look(request, found, outcome)
     timing = _timing(request, items, outcome)
@@ -58,7 +58,7 @@ def import_all(request: Request) -> Outcome:
     return outcome
 
 
-def _timing(request: Request, items: Sequence[Item], outcome: Outcome) -> Timing:
+def _timing(request: Request, items: Sequence[Item], outcome: ImportOutcome) -> Timing:
     grid = read_grid_file(request.folder)
     if request.stretch and (grid != GridFile() or any(item.found.times for item in items)):
         raise StoreError(

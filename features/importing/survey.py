@@ -54,7 +54,7 @@ class Item(NamedTuple):
 
 
 @dataclass
-class Outcome:
+class ImportOutcome:
     """What became of an import."""
 
     videos: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def find_features(request: Request, outcome: Outcome) -> list[Found]:
+def find_features(request: Request, outcome: ImportOutcome) -> list[Found]:
     """The files of features below the folder; one that is itself called flow holds flow, unless --columns says."""
     folder = request.folder
     if not folder.is_dir():
@@ -98,7 +98,7 @@ def find_features(request: Request, outcome: Outcome) -> list[Found]:
     return found
 
 
-def look(request: Request, found: Sequence[Found], outcome: Outcome) -> list[Item]:
+def look(request: Request, found: Sequence[Found], outcome: ImportOutcome) -> list[Item]:
     """The files that can be imported, by their names and headers; the others are failures."""
     by_case = folded(request.known)
     names = [one.video for one in found]
@@ -126,7 +126,7 @@ def look(request: Request, found: Sequence[Found], outcome: Outcome) -> list[Ite
     return _of_one_width(items, outcome)
 
 
-def _compare_names(request: Request, found: Sequence[Found], videos: Sequence[str], outcome: Outcome) -> None:
+def _compare_names(request: Request, found: Sequence[Found], videos: Sequence[str], outcome: ImportOutcome) -> None:
     """StoreError, or a note where the import can go on, if names of files and annotated videos do not meet."""
     missing = [video for video in videos if video not in request.known]
     if not request.known or not missing:
@@ -160,7 +160,7 @@ def _rates_beside(folder: Path, found: Sequence[Found]) -> bool:
     return bool(grid.fps or grid.any_fps or any(one.rate for one in found))
 
 
-def _of_one_width(items: list[Item], outcome: Outcome) -> list[Item]:
+def _of_one_width(items: list[Item], outcome: ImportOutcome) -> list[Item]:
     """The items whose arrays are as wide as most of their stream; the others are failures."""
     usual: dict[str | None, int] = {}
     for stream in {item.found.stream for item in items}:

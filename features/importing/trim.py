@@ -9,7 +9,7 @@ from typing import NamedTuple
 import features
 from features.storage.parts import Part, fingerprint, write_part
 from features.storage.store import Store
-from features.storage.table import Row
+from features.storage.table import TableRow
 
 USUAL = 2  # steps; more are not the flow between frames but two recipes
 
@@ -52,7 +52,7 @@ def trim(store: Path, videos: Iterable[str], most: int = USUAL) -> Trimmed:
     return done
 
 
-def _cues(opened: Store, video: str) -> list[Row]:
+def _cues(opened: Store, video: str) -> list[TableRow]:
     """The streams of a video that have the clips of its first imported one."""
     if video not in opened.videos:
         return []
@@ -64,7 +64,7 @@ def _cues(opened: Store, video: str) -> list[Row]:
     return [row for row in rows if clips[row.stream] == first]
 
 
-def _cut(opened: Store, store: Path, row: Row, num_steps: int) -> None:
+def _cut(opened: Store, store: Path, row: TableRow, num_steps: int) -> None:
     attributes = opened.attributes(row.video, row.stream)
     before = attributes.pop("trimmed_from", attributes["fingerprint"])
     del attributes["complete"]

@@ -34,12 +34,12 @@ from features.files.layout import StoreError, parts_folder
 from features.files.report_file import read_report
 from features.running.engines import ENGINES, EngineError
 from features.running.options import add_arguments, options, parse_shard
-from features.running.report import Ledger, Report, write_report
+from features.running.report import Ledger, RunReport, write_report
 from features.running.shares import share
 from features.running.supervisor import Job, Limits, Outcome
 from features.storage.index import build_index, refuse_single
 
-__all__ = ["Job", "Report", "add_arguments", "options", "parse_shard", "run", "share", "write_report"]
+__all__ = ["Job", "RunReport", "add_arguments", "options", "parse_shard", "run", "share", "write_report"]
 
 
 Failure = Mapping[str, str]  # video, cause, message
@@ -68,7 +68,7 @@ def run(
     device: str = "cpu",
     seconds_per_unit: float | None = None,
     bytes_per_unit: float | None = None,
-) -> Report:
+) -> RunReport:
     """Does all jobs that are not done yet, and never raises for one of them.
 
     work: all jobs, done or not, so that each shard of an array takes the same share whenever it starts; or a function
@@ -78,7 +78,7 @@ def run(
         StoreError if it is a single file, which an index would overwrite.
     seconds_per_unit, bytes_per_unit: guesses for dry_run, used where no earlier run has left better ones.
     """
-    report = Report(command, Path(report_path), unit)
+    report = RunReport(command, Path(report_path), unit)
     ledger = Ledger(report.path, command, device, threads)
     try:
         with interruptible(ignore_later=True):  # children are stopped, index and report written
@@ -103,7 +103,7 @@ def run(
     return report
 
 
-def _plan(jobs: list[Job], done: Callable[[Job], bool] | None, skip_failed: bool, report: Report) -> list[Job]:
+def _plan(jobs: list[Job], done: Callable[[Job], bool] | None, skip_failed: bool, report: RunReport) -> list[Job]:
     """What is left to do; counts the rest as skipped."""
     keys = {job.key for job in jobs}
     if len(keys) != len(jobs):
@@ -136,7 +136,7 @@ def _work(
     engine: str,
     workers: int,
     scheduler: str | None,
-    report: Report,
+    report: RunReport,
     ledger: Ledger,
 ) -> None:
     """Deals out the jobs and takes in their outcomes until all are there, or the disk is full."""
@@ -171,7 +171,7 @@ def _work(
             report.seconds = time.monotonic() - began
 
 
-def _note(report: Report, ledger: Ledger, outcome: Outcome) -> None:
+def _note(report: RunReport, ledger: Ledger, outcome: Outcome) -> None:
     if outcome.fatal:
         return  # the disk failed, not the video
     if outcome.record is not None and "jobs" in outcome.record:
@@ -195,14 +195,14 @@ def _early(failure: Mapping[str, str]) -> Outcome:
     return Outcome(failure["video"], failure["video"], cause=failure["cause"], message=failure["message"])
 
 
-def _save(report: Report, ledger: Ledger, hurry: bool = True) -> None:
+def _save(report: RunReport, ledger: Ledger, hurry: bool = True) -> None:
     try:
         ledger.save({"done": report.done, "skipped": report.skipped, "failed": report.failed}, hurry)
     except OSError as error:
         report.fatal = report.fatal or f"cannot write {report.path}: {error.strerror}"
 
 
-def _finish(report: Report, ledger: Ledger, store: Path | None) -> None:
+def _finish(report: RunReport, ledger: Ledger, store: Path | None) -> None:
     """Writes report and index, also after an interrupt or on a full disk: what is done should be found."""
     _save(report, ledger)
     if store is None:
@@ -221,7 +221,7 @@ def _finish(report: Report, ledger: Ledger, store: Path | None) -> None:
         report.failures.append({"video": str(store), "cause": "StoreError", "message": str(error)})
 
 
-def _forecast(todo: list[Job], report: Report, seconds_per_unit: float | None, bytes_per_unit: float | None) -> str:
+def _forecast(todo: list[Job], report: RunReport, seconds_per_unit: float | None, bytes_per_unit: float | None) -> str:
     """What --dry-run prints: jobs, frames, core-hours and bytes, from earlier records if there are any."""
     records = read_report(report.path).get("videos", {}).values()
     known = sum(record.get("frames", 0) for record in records)
@@ -241,7 +241,7 @@ def _forecast(todo: list[Job], report: Report, seconds_per_unit: float | None, b
     return text + "".join(f"\n  {job.weight:>9,} {report.unit}s  {job.key}" for job in todo)
 
 
-def _progress(total: int, report: Report) -> tqdm:
+def _progress(total: int, report: RunReport) -> tqdm:
     quiet = not sys.stderr.isatty()
     return tqdm(
         total=total,

@@ -30,7 +30,7 @@ ADDED = {
 
 
 @dataclass
-class Report:
+class RunReport:
     """The numbers of one run; str() is the table that a command prints last."""
 
     command: str

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from features.files.layout import StoreError
 from features.files.naming import suggestion
-from features.storage.table import Row
+from features.storage.table import TableRow
 
 _SHOWN = 10  # problems listed in one message
 
@@ -24,7 +24,7 @@ class Streams(Protocol):
     @property
     def videos(self) -> tuple[str, ...]: ...
     def streams(self, video: str) -> tuple[str, ...]: ...
-    def row(self, video: str, stream: str) -> Row: ...
+    def row(self, video: str, stream: str) -> TableRow: ...
     def is_imported(self, video: str, stream: str) -> bool: ...
 
 
@@ -35,7 +35,7 @@ def check(store: Streams, videos: Sequence[str], streams: Sequence[str]) -> None
         raise StoreError(_other_names(store, videos))
     problems: list[str] = []
     lacking = False
-    uneven: list[Row] = []
+    uneven: list[TableRow] = []
     videos_of: dict[str, dict[str, list[str]]] = {stream: {} for stream in streams}
     for video in videos:
         has = store.streams(video) if video in there else ()
@@ -60,7 +60,7 @@ def check(store: Streams, videos: Sequence[str], streams: Sequence[str]) -> None
         )
 
 
-def mismatch(one: Row, other: Row) -> str:
+def mismatch(one: TableRow, other: TableRow) -> str:
     """What keeps two streams of a video from being used side by side; empty if nothing does."""
     pair = f"{one.stream} and {other.stream}"
     if one.num_steps != other.num_steps:
@@ -79,7 +79,7 @@ def mixed(stream: str, videos_of: Mapping[str, list[str]]) -> str:
     return f"{stream} was made in {len(videos_of)} ways, which cannot be mixed: {made}"
 
 
-def _remedy(store: Streams, uneven: Sequence[Row], lacking: bool) -> str:
+def _remedy(store: Streams, uneven: Sequence[TableRow], lacking: bool) -> str:
     """What to do, by where the features come from."""
     leave_out = "or take these videos out of the annotations."
     if any(store.is_imported(row.video, row.stream) for row in uneven):

@@ -14,7 +14,7 @@ from features.files.report_file import read_report
 from features.storage.container import read_attribute, read_attributes
 from features.storage.integrity import is_whole, matches
 from features.storage.parts import all_finite
-from features.storage.table import Row, read_rows
+from features.storage.table import TableRow, read_rows
 
 KEPT_OPEN = 8  # parts
 
@@ -52,7 +52,7 @@ class Hdf5Source:
         self.__dict__.update(state)
         self._forget()
 
-    def row(self, video: str, stream: str) -> Row:
+    def row(self, video: str, stream: str) -> TableRow:
         """The row of a stream of a video; StoreError if the store has none."""
         if (video, stream) not in self.rows:
             there = sorted(name for known, name in self.rows if known == video)
@@ -139,7 +139,7 @@ class Hdf5Source:
         self._groups[video, stream] = group
         return group
 
-    def _made_anew(self, group: h5py.Group, row: Row) -> bool:
+    def _made_anew(self, group: h5py.Group, row: TableRow) -> bool:
         """Whether the file that holds a group says itself that it holds just this, and not what the index says."""
         own = [
             one for one in read_rows(Path(group.file.filename)) if (one.video, one.stream) == (row.video, row.stream)

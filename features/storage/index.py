@@ -27,7 +27,7 @@ from features.files.layout import (
     shards_folder,
 )
 from features.storage.container import file_image, in_memory, new_group, read_attribute, write_attribute
-from features.storage.table import Row, read_rows, write_table
+from features.storage.table import TableRow, read_rows, write_table
 
 ROUNDS = 20  # of writing the index anew because others finish parts in the meantime
 
@@ -35,7 +35,7 @@ ROUNDS = 20  # of writing the index anew because others finish parts in the mean
 class Contents(NamedTuple):
     """What lies beside an index."""
 
-    entries: dict[tuple[str, str], tuple[Row, str]]  # by video and stream: the row and the file that holds it
+    entries: dict[tuple[str, str], tuple[TableRow, str]]  # by video and stream: the row and the file that holds it
     damaged: list[str]  # what is wrong with each file that cannot be read
 
     def digest(self) -> str:
@@ -126,16 +126,16 @@ def stored_fingerprints(store: Path) -> dict[tuple[str, str], str]:
     return {key: row.fingerprint for key, (row, _) in read_contents(Path(store)).entries.items()}
 
 
-def _rows_of(name: str, state: FileState, store: Path, known: Known) -> list[Row]:
+def _rows_of(name: str, state: FileState, store: Path, known: Known) -> list[TableRow]:
     values = known.get(name, state)
     if values is not None:
-        return [Row(*one) for one in values]
+        return [TableRow(*one) for one in values]
     rows = read_rows(store.parent / name)
     known.put(name, state, [_values(row) for row in rows])
     return rows
 
 
-def _values(row: Row) -> list[Any]:
+def _values(row: TableRow) -> list[Any]:
     return list(vars(row).values())
 
 

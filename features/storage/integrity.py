@@ -11,10 +11,10 @@ import numpy as np
 
 from features.storage.container import read_attribute, read_attributes
 from features.storage.parts import array_digest, stored_arrays
-from features.storage.table import Row, digest_of, digest_of_data
+from features.storage.table import TableRow, digest_of, digest_of_data
 
 
-def matches(group: h5py.Group, row: Row) -> bool:
+def matches(group: h5py.Group, row: TableRow) -> bool:
     """Whether attributes, and what is said of arrays, are those of the row.
 
     Parts of before attributes were under the digest are taken by the digests of their data alone.
@@ -31,7 +31,7 @@ def is_whole(dataset: h5py.Dataset, data: np.ndarray) -> bool:
     return bool(array_digest(data) == read_attribute(dataset, "sha256"))
 
 
-def altered(group: h5py.Group, row: Row) -> str:
+def altered(group: h5py.Group, row: TableRow) -> str:
     """What of a group does not match its row, in words; empty if all does. Reads all data."""
     if not matches(group, row):
         return "its attributes do not match their sha256"

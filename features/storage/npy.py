@@ -21,7 +21,7 @@ from features.files.grid_file import GRID_FILE, STRIDE, WINDOW, GridFile, agreed
 from features.files.layout import IMPORTED, StoreError
 from features.storage.grid import ClipGrid
 from features.storage.parts import fingerprint
-from features.storage.table import Row
+from features.storage.table import TableRow
 
 TWO_STREAM = 2048  # columns of a two-stream I3D file: RGB, then flow
 _SHOWN = 5  # files listed in one message
@@ -40,7 +40,7 @@ class NpySource:
         shapes = _shapes(found)
         refuse_transposed(path, list(shapes.values()))
         self._columns: dict[tuple[str, str], tuple[Path, slice]] = {}
-        self.rows: dict[tuple[str, str], Row] = {}
+        self.rows: dict[tuple[str, str], TableRow] = {}
         for one in found:
             num_steps, width = shapes[one.file]
             rate = _rate(path, one.video, grid, fps)
@@ -48,7 +48,7 @@ class NpySource:
                 self._columns[one.video, stream] = (one.file, columns)
                 self.rows[one.video, stream] = self._row(one.video, stream, num_steps, width, rate)
 
-    def row(self, video: str, stream: str) -> Row:
+    def row(self, video: str, stream: str) -> TableRow:
         if (video, stream) not in self.rows:
             raise StoreError(
                 f"{self.path}: no {stream!r} of video {video!r}: expected {self.path / video}.npy"
@@ -100,9 +100,9 @@ class NpySource:
     def close(self) -> None:
         """Nothing stays open between reads."""
 
-    def _row(self, video: str, stream: str, num_steps: int, width: int, fps: float) -> Row:
+    def _row(self, video: str, stream: str, num_steps: int, width: int, fps: float) -> TableRow:
         settings = {"npy": stream, "columns": width, "window": self.window, "stride": self.stride}
-        return Row(
+        return TableRow(
             video=video,
             stream=stream,
             fingerprint=fingerprint({**settings, "video": video, "steps": num_steps}),

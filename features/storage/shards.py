@@ -19,7 +19,7 @@ from features.storage.container import new_group, on_disk, read_attribute, read_
 from features.storage.index import build_index
 from features.storage.integrity import altered
 from features.storage.parts import fingerprint
-from features.storage.table import Row, read_rows, write_table
+from features.storage.table import TableRow, read_rows, write_table
 
 
 def write_shards(store: Path, count: int, keep_parts: bool = True) -> list[Path]:
@@ -73,7 +73,7 @@ def write_single(store: Path, target: Path) -> Path:
         return _copy(source, rows, target, "single")
 
 
-def _copy(source: h5py.File, rows: Sequence[Row], target: Path, kind: str) -> Path:
+def _copy(source: h5py.File, rows: Sequence[TableRow], target: Path, kind: str) -> Path:
     """Copies the groups of rows into a new file that appears whole, table last."""
     with whole_file(target) as temporary:
         with on_disk(temporary) as file:
@@ -86,7 +86,7 @@ def _copy(source: h5py.File, rows: Sequence[Row], target: Path, kind: str) -> Pa
     return target
 
 
-def _copy_part(source: h5py.File, row: Row, file: h5py.File, target: Path) -> None:
+def _copy_part(source: h5py.File, row: TableRow, file: h5py.File, target: Path) -> None:
     """Copies the group of a row once it is known to be as it was written."""
     name = group_name(row.video, row.stream)
     try:
@@ -110,7 +110,7 @@ def _copy_part(source: h5py.File, row: Row, file: h5py.File, target: Path) -> No
         )
 
 
-def _read_back(path: Path, rows: Sequence[Row]) -> None:
+def _read_back(path: Path, rows: Sequence[TableRow]) -> None:
     """HDF5 can report success on a disk that was full: what was written must be readable before it counts."""
     with h5py.File(path, "r", locking=False) as file:
         for row in rows:

@@ -24,7 +24,7 @@ from features.storage.hdf5 import Hdf5Source
 from features.storage.index import build_index, stored_fingerprints
 from features.storage.npy import NpySource
 from features.storage.parts import Part, all_finite, fingerprint, is_done, write_part
-from features.storage.table import Row
+from features.storage.table import TableRow
 
 __all__ = [
     "SCHEMA",
@@ -45,10 +45,10 @@ class Source(Protocol):
     """Where the arrays come from."""
 
     path: Path
-    rows: dict[tuple[str, str], Row]
+    rows: dict[tuple[str, str], TableRow]
     remarks: tuple[str, ...]
 
-    def row(self, video: str, stream: str) -> Row: ...
+    def row(self, video: str, stream: str) -> TableRow: ...
     def attributes(self, video: str, stream: str) -> dict[str, Any]: ...
     def names(self, video: str, stream: str) -> tuple[str, ...]: ...
     def digests(self, video: str, stream: str) -> dict[str, str]: ...
@@ -118,10 +118,10 @@ class Store:
         return self._streams[video]
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[TableRow, ...]:
         return tuple(self._source.rows[key] for key in sorted(self._source.rows))
 
-    def row(self, video: str, stream: str) -> Row:
+    def row(self, video: str, stream: str) -> TableRow:
         """What the table of the store says about a stream of a video; costs no disk access."""
         return self._source.row(video, stream)
 

@@ -20,7 +20,7 @@ from features.storage.container import read_labelled, write_attribute
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One stream of one video, as far as can be told without opening its part."""
 
     video: str
@@ -44,10 +44,10 @@ class StoredArray(NamedTuple):
     sha256: str  # of the data
 
 
-def describe(video: str, stream: str, attributes: Mapping[str, Any], arrays: Mapping[str, StoredArray]) -> Row:
+def describe(video: str, stream: str, attributes: Mapping[str, Any], arrays: Mapping[str, StoredArray]) -> TableRow:
     """The row of a stream, from its attributes and what is said of its arrays."""
     is_features = "features" in arrays
-    return Row(
+    return TableRow(
         video=video,
         stream=stream,
         fingerprint=str(attributes["fingerprint"]),
@@ -74,11 +74,11 @@ def digest_of_data(arrays: Mapping[str, StoredArray]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_table(file: h5py.File, rows: Iterable[Row]) -> None:
+def write_table(file: h5py.File, rows: Iterable[TableRow]) -> None:
     """Stores the rows as one compound dataset, text as UTF-8 of fixed width."""
     columns = list(zip(*(astuple(row) for row in rows), strict=True))
     arrays = {}
-    for field, values in zip(fields(Row), columns, strict=True):
+    for field, values in zip(fields(TableRow), columns, strict=True):
         text = isinstance(values[0], str)
         arrays[field.name] = np.char.encode(np.array(values), "utf-8", "surrogateescape") if text else np.array(values)
     widths = [
@@ -92,7 +92,7 @@ def write_table(file: h5py.File, rows: Iterable[Row]) -> None:
     write_attribute(dataset, "sha256", hashlib.sha256(table.tobytes()).hexdigest())
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[TableRow]:
     """The rows of a file of a store; StoreError if it is none, or was altered."""
     try:
         schema, table, stored = read_labelled(path, "index", "schema", "sha256")
@@ -117,9 +117,9 @@ def read_rows(path: Path) -> list[Row]:
         ) from error
 
 
-def _rows_of_table(table: np.ndarray) -> list[Row]:
-    ordered = table[[field.name for field in fields(Row)]].tolist()
-    return [Row(*map(_plain, values)) for values in ordered]
+def _rows_of_table(table: np.ndarray) -> list[TableRow]:
+    ordered = table[[field.name for field in fields(TableRow)]].tolist()
+    return [TableRow(*map(_plain, values)) for values in ordered]
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from flow.pipeline.chunk import Chunk, is_there
-from flow.pipeline.settings import Settings
+from flow.pipeline.settings import FlowSettings
 from flow.tvl1_common.frames import check_frames
 from flow.tvl1_cuda.solver import CudaTVL1
 
@@ -98,7 +98,7 @@ def solve_batch(batch: Sequence[Pair]) -> None:
         seconds["flow"] = seconds.get("flow", 0.0) + share
 
 
-def as_stored(flows: Tensor, settings: Settings) -> np.ndarray:
+def as_stored(flows: Tensor, settings: FlowSettings) -> np.ndarray:
     """(B, H, W, 2) pixels -> (B, 2, crop, crop) as `flow.pipeline.store.quantise` would, where the tensor lies."""
     planes = settings.geometry.crop_center(flows, axes=(1, 2)).permute(0, 3, 1, 2)  # type: ignore[type-var]
     if settings.codec == "float16":
@@ -164,5 +164,5 @@ def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
 
 @lru_cache(maxsize=1)
 def _solver(settings_json: str) -> CudaTVL1:
-    settings = Settings.from_json(settings_json)
+    settings = FlowSettings.from_json(settings_json)
     return CudaTVL1(**settings.solver_options)

@@ -11,7 +11,7 @@ from features.running.stopwatch import Stopwatch
 from features.storage.store import is_done
 from flow.decode.video import VideoInfo, read_frames
 from flow.pipeline.planning import as_planned, video_of
-from flow.pipeline.settings import Settings
+from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import CHUNK, chunk_stream, write_chunk
 
 
@@ -23,7 +23,7 @@ class Chunk:
 
     def __init__(self, payload: dict[str, Any]) -> None:
         self.payload = payload
-        self.settings = Settings.from_json(payload["settings"])
+        self.settings = FlowSettings.from_json(payload["settings"])
         self.watch = Stopwatch()
         self.count = 0  # pairs added
         self._pairs: np.ndarray = np.empty((CHUNK, *_shape(self.settings)), _dtype(self.settings))
@@ -69,17 +69,17 @@ class Chunk:
 
 def is_there(payload: dict[str, Any]) -> bool:
     """Whether the store holds this chunk, made from this video in this way."""
-    settings = Settings.from_json(payload["settings"])
+    settings = FlowSettings.from_json(payload["settings"])
     stream = chunk_stream(settings.cue, payload["start"])
     return is_done(Path(payload["store"]), payload["video"], stream, planned_fingerprint(settings, payload))
 
 
-def planned_fingerprint(settings: Settings, payload: dict[str, Any]) -> str:
+def planned_fingerprint(settings: FlowSettings, payload: dict[str, Any]) -> str:
     """The fingerprint that this chunk will have."""
     return settings.fingerprint(payload["sha256"], payload["info"]["decoded_by"])
 
 
-def attributes(settings: Settings, info: VideoInfo, last_start: int) -> dict[str, Any]:
+def attributes(settings: FlowSettings, info: VideoInfo, last_start: int) -> dict[str, Any]:
     """Where a chunk comes from; everything that changes its values is under its fingerprint."""
     return {
         **settings.made_from,
@@ -97,11 +97,11 @@ def attributes(settings: Settings, info: VideoInfo, last_start: int) -> dict[str
     }
 
 
-def _shape(settings: Settings) -> tuple[int, int, int]:
+def _shape(settings: FlowSettings) -> tuple[int, int, int]:
     return (2 if settings.cue == "flow" else 3, settings.crop, settings.crop)
 
 
-def _dtype(settings: Settings) -> type:
+def _dtype(settings: FlowSettings) -> type:
     if settings.cue == "gradient":
         return np.int16
     return np.float16 if settings.codec == "float16" else np.uint8

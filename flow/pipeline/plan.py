@@ -11,7 +11,7 @@ from flow.decode.options import add_decoder, add_videos
 from flow.decode.video import list_videos, probe
 from flow.pipeline.chunk import planned_fingerprint
 from flow.pipeline.planning import Planned, Probe, plan_videos
-from flow.pipeline.settings import Settings
+from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import CHUNK, chunk_starts, chunk_stream
 from flow.pipeline.tasks import compute_chunk
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     jobs.add_arguments(parser)
 
 
-def run(args: argparse.Namespace, settings: Settings, store: Path, command: str) -> jobs.Report:
+def run(args: argparse.Namespace, settings: FlowSettings, store: Path, command: str) -> jobs.RunReport:
     """Computes the chunks that are not there yet; a video that cannot even be opened is a failure among the others."""
     there: dict[tuple[str, str], str] = {}
 
@@ -65,16 +65,16 @@ def run(args: argparse.Namespace, settings: Settings, store: Path, command: str)
     )
 
 
-def _probe(settings: Settings) -> Probe:
+def _probe(settings: FlowSettings) -> Probe:
     return lambda path: probe(path, decoder=settings.decoder, fps=settings.fps)
 
 
-def _asked(settings: Settings) -> str:
+def _asked(settings: FlowSettings) -> str:
     """What beside a file decides what _probe says of it."""
     return f"{settings.decoder} {settings.fps}"
 
 
-def _chunks(video: str, planned: Planned, settings: Settings, store: Path) -> list[jobs.Job]:
+def _chunks(video: str, planned: Planned, settings: FlowSettings, store: Path) -> list[jobs.Job]:
     num_pairs = planned.info.num_frames - 1
     starts = chunk_starts(num_pairs)
     made = {"store": str(store.absolute()), "last_start": starts[-1], "settings": settings.to_json()}

@@ -15,7 +15,7 @@ CODECS = ("u8", "jpeg", "float16")
 
 
 @dataclass(frozen=True)
-class Settings:
+class FlowSettings:
     """Of one run. What changes values is in `made_from`; the rest (backend, decoder) is how they are computed."""
 
     cue: str  # "flow" or "gradient"
@@ -80,6 +80,6 @@ class Settings:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Settings":
+    def from_json(cls, text: str) -> "FlowSettings":
         values = json.loads(text)
         return cls(**{**values, "parameters": Parameters(**values["parameters"])})

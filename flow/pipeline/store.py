@@ -22,7 +22,7 @@ import numpy as np
 
 from features.storage import store as features_store
 from features.storage.store import Part, Store, StoreError, write_part
-from features.storage.table import Row
+from features.storage.table import TableRow
 
 CHUNK = 128  # pairs; seconds of work, and at 224 x 224 about 1.5 MB of file
 BOUND = 20.0  # px
@@ -82,7 +82,7 @@ class FlowStore:
         """Videos with at least one chunk."""
         return tuple(video for video in self._store.videos if self._streams(video))
 
-    def row(self, video: str) -> Row:
+    def row(self, video: str) -> TableRow:
         """What the table says of the first chunk: feature_id, geometry, video_sha256, fps; opens no part."""
         return self._store.row(video, self._first(video))
 

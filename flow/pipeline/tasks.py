@@ -10,7 +10,7 @@ import numpy as np
 
 from flow.pipeline.chunk import Chunk
 from flow.pipeline.difference import temporal_gradient
-from flow.pipeline.settings import Settings
+from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import quantise
 from flow.solver import make_solver
 
@@ -31,7 +31,7 @@ def compute_chunk(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
 @lru_cache(maxsize=1)
 def _pair_task(settings_json: str) -> PairTask:
     """Made once per process: a solver keeps its memory from pair to pair."""
-    settings = Settings.from_json(settings_json)
+    settings = FlowSettings.from_json(settings_json)
     if settings.cue == "gradient":
         return lambda before, after: temporal_gradient(before, after).transpose(2, 0, 1)
     solve = make_solver(settings.backend, **settings.solver_options)

@@ -24,7 +24,7 @@ import torch
 from extract.backbones import BACKBONES, Backbone, build_backbone
 from extract.cues.cue import show_rgb
 from extract.pipeline.embedding import embed_video
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
 
 BAR = 1.0
@@ -39,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     backbone = build_backbone(args.backbone, "rgb")
-    settings = Settings("rgb", backbone=args.backbone)
+    settings = ClipSettings("rgb", backbone=args.backbone)
     with tempfile.TemporaryDirectory() as folder:
         path = write_video(Path(folder) / "v.mp4", args.frames)
         watch = Stopwatch()

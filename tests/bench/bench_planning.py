@@ -22,7 +22,7 @@ import numpy as np
 
 import features
 from command import writing
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from features.files.layout import cache_folder
 from features.storage.index import build_index
 from features.storage.store import Part, fingerprint, write_part
@@ -80,7 +80,7 @@ def planning(folder: Path) -> dict[str, float]:
     from extract.pipeline.plan import build_backbone, weights_sha256
 
     write_videos(folder / "videos")
-    settings = Settings(
+    settings = ClipSettings(
         "rgb", backbone="nano", weights_sha256=weights_sha256(build_backbone("nano", "rgb", None), None)
     )
     names = [f"v{number:04d}" for number in range(VIDEOS)]

@@ -162,5 +162,5 @@ def test_a_window_for_each_level_survives_json() -> None:
 
 def test_every_head_says_what_it_needs() -> None:
     for name, kind in HEADS.items():
-        model = kind(16, 3, kind.Config(width=16))
+        model = kind(16, 3, kind.Config(width=64))
         assert model.in_channels == 16 and model.num_classes == 3 and model.sample.multiple >= 1, name

@@ -64,6 +64,13 @@ def test_a_motion_student_adds_one_rgb_network_and_no_flow(reports: dict[str, st
     assert cost.notes == ()
 
 
+def test_a_twin_is_one_network_for_both_streams(reports: dict[str, str], tmp_path: Path):
+    twin = write(tmp_path, "extract.rgb.rgb_twin", {"decode": 9.0, "twin_network": 3.6})
+    cost = compare(*reports.values(), twin)
+    assert cost.methods["distilled (twin)"].seconds_per_minute == pytest.approx(2 + 3.6 + 1)
+    assert "distilled (RGB)" not in cost.methods and cost.notes == ()
+
+
 def test_decoding_counts_once_and_as_the_rgb_network_measured_it(reports: dict[str, str]):
     backwards = compare(*reversed(reports.values()))
     for method in backwards.methods.values():

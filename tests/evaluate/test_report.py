@@ -17,7 +17,7 @@ from evaluate import report as command
 from evaluate.files.annotations import read_annotations
 from evaluate.files.detections import make_detections
 from evaluate.metrics.curves import RECALL, class_curves
-from evaluate.metrics.runs import Run
+from evaluate.metrics.runs import JudgedRun
 from evaluate.metrics.scores import judge
 from evaluate.reporting.findings import find, roles_of
 from evaluate.reporting.svg import spread, tag, text_width
@@ -198,9 +198,9 @@ def test_a_run_below_the_baseline_closes_less_than_nothing(world: dict[str, str]
     truth = read_annotations(world["annotations"])
     nothing = judge(truth, make_detections([("v00", "jump", 70, 75, 0.5)]), subset="Test", tiou="0.5")
     some = judge(truth, make_detections([("v00", "jump", 10, 16, 0.5)]), subset="Test", tiou="0.5")
-    runs = [Run("rgb", some), Run("worse", nothing), Run("two-stream", some)]
+    runs = [JudgedRun("rgb", some), JudgedRun("worse", nothing), JudgedRun("two-stream", some)]
     assert find(runs, roles_of([run.name for run in runs]), resamples=0).gap_closed("worse") is None  # no gap at all
-    runs = [Run("rgb", nothing), Run("decomposed", nothing), Run("two-stream", some)]
+    runs = [JudgedRun("rgb", nothing), JudgedRun("decomposed", nothing), JudgedRun("two-stream", some)]
     assert find(runs, roles_of([run.name for run in runs]), resamples=0).gap_closed("decomposed") == 0
 
 

@@ -8,7 +8,7 @@ from evaluate.files.detections import make_detections, read_detections
 from evaluate.metrics.average_precision import mean_average_precision
 from evaluate.metrics.rules import RULES
 from evaluate.metrics.scores import judge
-from evaluate.metrics.significance import bootstrap, compare, draw_videos, mean_of_classes, resampled
+from evaluate.metrics.significance import bootstrap, compare, draw_videos, gain_over_seeds, mean_of_classes, resampled
 
 TIOU = np.array([0.3, 0.5, 0.7])
 
@@ -151,3 +151,15 @@ def test_scnn_gets_an_interval_in_seconds(shared_data):
     interval = bootstrap(judge(truth, found), 200)
     assert interval.low < interval.estimate < interval.high
     assert 0.01 < interval.high - interval.low < 0.08
+
+
+def test_the_gain_over_seeds_is_the_mean_of_the_seeds_on_the_same_drawings() -> None:
+    truth = world()
+    noisy = [judge(truth, detector(truth, 0.5, seed), tiou=TIOU) for seed in (0, 1)]
+    exact = [judge(truth, detector(truth, 0.05, seed), tiou=TIOU) for seed in (2, 3)]
+    one = compare(noisy[0], exact[0], resamples=200)
+    mean, low, high = gain_over_seeds([(noisy[0], exact[0])], resamples=200)
+    assert (mean, low, high) == pytest.approx((one.difference, one.low, one.high))
+    mean, low, high = gain_over_seeds(list(zip(noisy, exact, strict=True)), resamples=200)
+    each = [b.result.average_mAP - a.result.average_mAP for a, b in zip(noisy, exact, strict=True)]
+    assert mean == pytest.approx(np.mean(each)) and 0 < low < mean < high

@@ -13,7 +13,7 @@ from extract.cues import motion_views
 from extract.cues.clips import batches, cut
 from extract.cues.cue import show_rgb
 from extract.cues.motion_views import BatchedFlowView, FlowView, GradientView
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import num_clips
 from flow.decode.geometry import Geometry
@@ -170,17 +170,20 @@ def test_flow_is_in_pixels_and_rounded_as_a_store_rounds_it() -> None:
 
 
 def test_features_are_told_apart_by_everything_that_changes_them() -> None:
-    settings = Settings("rgb", weights_sha256="a")
-    same = [Settings("rgb", weights_sha256="a", batch=9), Settings("rgb", weights_sha256="a", weights=Path("b.pt"))]
+    settings = ClipSettings("rgb", weights_sha256="a")
+    same = [
+        ClipSettings("rgb", weights_sha256="a", batch=9),
+        ClipSettings("rgb", weights_sha256="a", weights=Path("b.pt")),
+    ]
     other = [
-        Settings("flow", weights_sha256="a"),
-        Settings("rgb", weights_sha256="b"),
-        Settings("rgb", weights_sha256="a", stride=8),
-        Settings("rgb", weights_sha256="a", window=32),
-        Settings("rgb", weights_sha256="a", precision="bfloat16"),
-        Settings("rgb", weights_sha256="a", backbone="nano"),
+        ClipSettings("flow", weights_sha256="a"),
+        ClipSettings("rgb", weights_sha256="b"),
+        ClipSettings("rgb", weights_sha256="a", stride=8),
+        ClipSettings("rgb", weights_sha256="a", window=32),
+        ClipSettings("rgb", weights_sha256="a", precision="bfloat16"),
+        ClipSettings("rgb", weights_sha256="a", backbone="nano"),
     ]
     assert {one.feature_id for one in same} == {settings.feature_id}
     assert len({one.feature_id for one in [settings, *other]}) == 7
     assert settings.fingerprint("video 1") != settings.fingerprint("video 2")
-    assert Settings.from_json(same[1].to_json()) == same[1]
+    assert ClipSettings.from_json(same[1].to_json()) == same[1]

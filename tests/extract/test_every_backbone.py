@@ -24,7 +24,7 @@ from extract.pipeline import embedding
 from extract.pipeline.embedding import Network, embed_streams, embed_video
 from extract.pipeline.new_videos import Embedder
 from extract.pipeline.plan import computed_motion
-from extract.pipeline.settings import Settings, SettingsError
+from extract.pipeline.settings import ClipSettings, SettingsError
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import num_clips
 from features.storage.store import Part, build_index, write_part
@@ -150,7 +150,7 @@ def test_a_repeated_command_does_nothing(extracted: Extracted, capsys: pytest.Ca
 
 def test_a_detector_makes_the_same_features_again_from_their_id(extracted: Extracted) -> None:
     one, opened = extracted.one, features.open(extracted.store)
-    assert Settings.backbone_of(opened.feature_id("rgb")) == one.name
+    assert ClipSettings.backbone_of(opened.feature_id("rgb")) == one.name
     embedder = Embedder({"rgb": opened.feature_id("rgb")}, one.window, one.stride, own=[one.name])
     made = embedder(extracted.video, Stopwatch())
     assert made.features["rgb"].dtype == np.float16
@@ -174,18 +174,18 @@ def test_the_number_of_clips_and_what_is_read_of_them(one: Declared, monkeypatch
     """For N = window - 1 ... window + 2 strides; the network is left out, which has no part in it."""
     made = find_backbone(one.name)
     backbone = made("rgb")
-    settings = Settings("rgb", backbone=one.name)
+    settings = ClipSettings("rgb", backbone=one.name)
     read: list[list[int]] = []
 
-    def note(clips: np.ndarray) -> np.ndarray:
+    def note(clips: np.ndarray, wanted: object) -> dict[str, np.ndarray]:
         read.extend(clip[:, 0, 0, 0].tolist() for clip in clips)
-        return np.zeros((len(clips), one.dim), np.float32)
+        return {"": np.zeros((len(clips), one.dim), np.float32)}
 
     def film(num_frames: int) -> Iterator[Frame]:
         side = made.geometry.short_side
         return (Frame(k, k / 25, 1 / 25, np.full((side, side, 3), k, np.uint8)) for k in range(num_frames))
 
-    monkeypatch.setattr(backbone, "embed", note)
+    monkeypatch.setattr(backbone, "embed_each", note)
     view, ahead = CUES["rgb"].source(SourceOptions("v", made.geometry, Stopwatch()))
     for num_frames in range(one.window - 1, one.window + 2 * one.stride + 1):
         monkeypatch.setattr(embedding, "read_frames", lambda *_, n=num_frames, **__: film(n))
@@ -216,7 +216,7 @@ def test_a_motion_cue_is_read_at_the_same_steps(one: Declared, tmp_path: Path) -
     path = write_video(tmp_path / "v.mp4", frames_of_two_clips(one))
     backbone = build_backbone(one.name, "gradient", quiet=True)
     view, ahead = CUES["gradient"].source(SourceOptions("v", backbone.geometry, Stopwatch()))
-    made = embed_video(path, Settings("gradient", backbone=one.name), backbone, view, Stopwatch(), ahead=ahead)
+    made = embed_video(path, ClipSettings("gradient", backbone=one.name), backbone, view, Stopwatch(), ahead=ahead)
     assert_close(made.features, by_hand(one, path, "gradient"))
 
 
@@ -224,7 +224,7 @@ def test_networks_that_read_different_steps_see_the_clips_of_one_decoding(tmp_pa
     path = write_video(tmp_path / "v.mp4", 80)
     networks, alone = [], {}
     for stream, name in {"rgb": "own_backbones:FrameNet", "rgb_motion": "own_backbones:TwoPathways"}.items():
-        settings = Settings("rgb", stream=stream, backbone=name, window=64, stride=8)
+        settings = ClipSettings("rgb", stream=stream, backbone=name, window=64, stride=8)
         networks.append(Network(settings, build_backbone(name, "rgb", quiet=True)))
         view, ahead = CUES["rgb"].source(SourceOptions("v", networks[-1].backbone.geometry, Stopwatch()))
         alone[stream] = embed_video(path, settings, networks[-1].backbone, view, Stopwatch(), ahead=ahead).features
@@ -270,21 +270,23 @@ def test_features_of_the_backbones_that_ship_keep_their_ids() -> None:
         ("i3d_inception", "gradient"): "i3d_inception-gradient-d4458699608e5254",
     }
     for (backbone, cue), expected in ids.items():
-        assert Settings(cue, backbone=backbone, weights_sha256="0" * 64).feature_id == expected
+        assert ClipSettings(cue, backbone=backbone, weights_sha256="0" * 64).feature_id == expected
     for backbone, expected in {"nano": "335acdff6b904656", "i3d_inception": "8f4a5572a79fd89d"}.items():
         made = {"weights_sha256": "0" * 64, "motion": computed_motion(backbone, "compat", "cpu")}
-        assert Settings("flow", backbone=backbone, **made).feature_id == f"{backbone}-flow-{expected}"
-    changed = Settings("rgb", backbone="nano", weights_sha256="0" * 64, window=64, stride=8, precision="bfloat16")
+        assert ClipSettings("flow", backbone=backbone, **made).feature_id == f"{backbone}-flow-{expected}"
+    changed = ClipSettings("rgb", backbone="nano", weights_sha256="0" * 64, window=64, stride=8, precision="bfloat16")
     assert changed.feature_id == "nano-rgb-7928e39fdcbd733e"
-    assert Settings("rgb", backbone="nano", weights_sha256="0" * 64).fingerprint("1" * 64) == "b830fe0c01d9d477"
+    assert ClipSettings("rgb", backbone="nano", weights_sha256="0" * 64).fingerprint("1" * 64) == "b830fe0c01d9d477"
 
 
 def test_weights_and_name_of_ones_own_backbone_are_in_the_id() -> None:
     frames, pathways = ("own_backbones:FrameNet", "own_backbones:TwoPathways")
-    ids = [Settings("rgb", backbone=name, weights_sha256=sha).feature_id for name in (frames, pathways) for sha in "ab"]
+    ids = [
+        ClipSettings("rgb", backbone=name, weights_sha256=sha).feature_id for name in (frames, pathways) for sha in "ab"
+    ]
     assert len(set(ids)) == 4 and ids[0].startswith("own_backbones:FrameNet-rgb-")
-    assert [Settings.backbone_of(one) for one in ids] == [frames, frames, pathways, pathways]
-    assert Settings.backbone_of("npy") is None and Settings.backbone_of("tsn-rgb-0123456789abcdef") is None
+    assert [ClipSettings.backbone_of(one) for one in ids] == [frames, frames, pathways, pathways]
+    assert ClipSettings.backbone_of("npy") is None and ClipSettings.backbone_of("tsn-rgb-0123456789abcdef") is None
 
 
 @pytest.mark.parametrize(
@@ -317,9 +319,9 @@ def test_what_is_no_backbone_is_refused_by_one_line_before_any_video_is_read(
 
 def test_a_window_or_a_cue_that_a_backbone_does_not_take_is_refused() -> None:
     with pytest.raises(SettingsError, match="--window 4: expected at least 8 frames"):
-        Settings("rgb", backbone="own_backbones:FrameNet", window=4)
+        ClipSettings("rgb", backbone="own_backbones:FrameNet", window=4)
     with pytest.raises(SettingsError, match=r"own_backbones:TwoPathways: watches rgb, flow, and not gradient"):
-        Settings("gradient", backbone="own_backbones:TwoPathways")
+        ClipSettings("gradient", backbone="own_backbones:TwoPathways")
 
 
 def test_a_detector_says_which_backbone_of_ones_own_it_misses() -> None:

@@ -22,7 +22,7 @@ from extract.cues.cue import show_rgb
 from extract.pipeline import plan
 from extract.pipeline.embedding import embed_video
 from extract.pipeline.plan import computed_motion, stored_motion
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from extract.pipeline.tasks import attributes, extract_video
 from features.running.stopwatch import Stopwatch
 from flow import tvl1
@@ -57,15 +57,15 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def nano(cue: str, **changes: object) -> Settings:
+def nano(cue: str, **changes: object) -> ClipSettings:
     more = {"motion": computed_motion("nano", "compat", "cpu")} if cue == "flow" else {}
-    return Settings(cue, backbone="nano", weights_sha256="test", **{**more, **changes})  # type: ignore[arg-type]
+    return ClipSettings(cue, backbone="nano", weights_sha256="test", **{**more, **changes})  # type: ignore[arg-type]
 
 
-def extract_one(path: Path, store: Path, settings: Settings) -> dict[str, object]:
+def extract_one(path: Path, store: Path, settings: ClipSettings) -> dict[str, object]:
     """One video in this process, as the child would do it."""
     payload = {"video": path.stem, **plan_video(path, probe).payload, "store": str(store)}
-    record = extract_video({**payload, "settings": settings.to_json()}, lambda frames: None)
+    record = extract_video({**payload, "streams": [settings.to_json()]}, lambda frames: None)
     features.storage.store.build_index(store)
     return record
 
@@ -169,8 +169,8 @@ def test_a_video_shorter_than_a_clip_says_how_many_frames_it_needs(tmp_path: Pat
 
 def test_a_video_that_changes_while_it_waits_or_is_read_is_refused(tmp_path: Path) -> None:
     path, other = write_video(tmp_path / "v.mp4"), write_video(tmp_path / "other.mp4", seed=5)
-    settings = nano("rgb").to_json()
-    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "settings": settings}
+    streams = [nano("rgb").to_json()]
+    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "streams": streams}
 
     def replace_it(frames: int) -> None:
         if frames == 20:
@@ -192,8 +192,8 @@ def test_a_video_that_changes_while_it_waits_or_is_read_is_refused(tmp_path: Pat
 
 def test_a_video_that_is_touched_or_copied_over_itself_is_still_the_same(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4")
-    settings = nano("rgb").to_json()
-    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "settings": settings}
+    streams = [nano("rgb").to_json()]
+    payload = {"video": "v", **plan_video(path, probe).payload, "store": str(tmp_path / "f.h5"), "streams": streams}
 
     def copy_it(frames: int) -> None:
         if frames == 20:

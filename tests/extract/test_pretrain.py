@@ -10,7 +10,7 @@ from extract import pretrain as command
 from extract.backbones.nano import Nano
 from extract.world.film import through_codec
 from extract.world.photographs import WorldError
-from extract.world.pretraining import Clips, Recipe, accuracy, batches, make_clips, pretrain, write_weights
+from extract.world.pretraining import Clips, PretrainingRecipe, accuracy, batches, make_clips, pretrain, write_weights
 from extract.world.scene import render
 from extract.world.trimmed import CLIP_CLASSES, stage_clip
 from extract.world.untrimmed import FPS
@@ -78,7 +78,7 @@ def test_the_same_weights_make_the_same_file_in_half_precision(tmp_path: Path) -
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     def first_layer(seed: int) -> torch.Tensor:
-        backbone, _ = pretrain(Recipe("gradient", seed, num_clips=32, num_test_clips=12, epochs=1, batch=16))
+        backbone, _ = pretrain(PretrainingRecipe("gradient", seed, num_clips=32, num_test_clips=12, epochs=1, batch=16))
         return backbone.body[0][0].weight
 
     assert torch.equal(first_layer(0), first_layer(0))
@@ -98,7 +98,7 @@ def test_the_command_writes_weights_and_tells_their_hash(
 def test_missing_photographs_are_an_error_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def without(recipe: Recipe) -> None:
+    def without(recipe: PretrainingRecipe) -> None:
         raise WorldError("scikit-image is not installed")
 
     monkeypatch.setattr(command, "pretrain", without)
@@ -117,5 +117,5 @@ def test_impossible_settings_are_refused(capsys: pytest.CaptureFixture[str], opt
 @pytest.mark.slow
 def test_motion_can_be_learned_from_gradients_in_two_minutes() -> None:
     """Twelve motions, looks that tell nothing: chance is .08."""
-    _, right = pretrain(Recipe("gradient", num_clips=960, num_test_clips=240, epochs=6))
+    _, right = pretrain(PretrainingRecipe("gradient", num_clips=960, num_test_clips=240, epochs=6))
     assert right > 0.4

@@ -17,9 +17,9 @@ from processes import living
 from features import StoreError, pack
 from features.files.report_file import read_report
 from features.running import jobs, supervisor
-from features.running.jobs import Job, Report
+from features.running.jobs import Job, RunReport
 
-Run = Callable[..., Report]
+Run = Callable[..., RunReport]
 
 
 def additions(count: int) -> list[Job]:
@@ -28,7 +28,7 @@ def additions(count: int) -> list[Job]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    def run_here(work: list[Job], **options: Any) -> Report:
+    def run_here(work: list[Job], **options: Any) -> RunReport:
         return jobs.run(work, command="test", report_path=tmp_path / "demo.reports" / "test.json", **options)
 
     return run_here

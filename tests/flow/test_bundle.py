@@ -19,7 +19,7 @@ from flow.decode.video import probe
 from flow.pipeline.bundle import ahead, as_stored, compute_bundle
 from flow.pipeline.plan import bundled
 from flow.pipeline.planning import plan_video
-from flow.pipeline.settings import Settings
+from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import quantise
 from flow.pipeline.tasks import compute_chunk
 from flow.solver import TVL1
@@ -46,7 +46,7 @@ def solver(monkeypatch: pytest.MonkeyPatch) -> OnCPU:
 
 
 def payloads(store: Path, videos: dict[str, Path], backend: str) -> dict[str, dict[str, Any]]:
-    settings = Settings("flow", short_side=24, crop=16, backend=backend)
+    settings = FlowSettings("flow", short_side=24, crop=16, backend=backend)
     return {
         f"{video}.0": {
             "video": video, **plan_video(path, probe).payload, "store": str(store),
@@ -119,7 +119,7 @@ def test_chunks_are_bundled_in_order_and_none_is_lost() -> None:
 @pytest.mark.parametrize("codec", ["u8", "float16"])
 def test_flow_is_quantised_on_the_gpu_as_on_the_cpu(codec: str) -> None:
     flows = np.random.default_rng(0).normal(0, 12, (3, 30, 41, 2)).astype(np.float32)
-    settings = Settings("flow", short_side=30, crop=16, codec=codec)
+    settings = FlowSettings("flow", short_side=30, crop=16, codec=codec)
     made = as_stored(torch.from_numpy(flows), settings)
     planes = settings.geometry.crop_center(flows, axes=(1, 2)).transpose(0, 3, 1, 2)
     assert np.array_equal(made, quantise(planes) if codec == "u8" else planes.astype(np.float16))

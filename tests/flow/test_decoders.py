@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from test_video import write_video
 
-from extract.pipeline.settings import Settings
+from extract.pipeline.settings import ClipSettings
 from flow.decode.video import probe, read_frames
-from flow.pipeline.settings import Settings as FlowSettings
+from flow.pipeline.settings import FlowSettings
 
 pytest.importorskip("cv2")
 OTHERS = ["opencv", "decord"]
@@ -65,7 +65,7 @@ def test_ten_bits_are_another_video_to_another_decoder(tmp_path: Path, codec: st
     path = write_coded(tmp_path / "v.mkv", codec, "yuv420p10le")
     by = {decoder: probe(path, decoder=decoder).decoded_by for decoder in ("av", "opencv")}
     assert by == {"av": "av", "opencv": "opencv"}
-    for settings in (Settings("rgb", "nano"), FlowSettings("flow"), FlowSettings("gradient")):
+    for settings in (ClipSettings("rgb", "nano"), FlowSettings("flow"), FlowSettings("gradient")):
         assert len({settings.fingerprint("sha", one) for one in ("", *by.values())}) == 3
 
 
@@ -77,6 +77,6 @@ def test_what_a_decoder_cannot_tell_counts_as_its_own(tmp_path: Path) -> None:
 
 def test_a_frame_rate_makes_another_part_of_the_same_kind_of_features() -> None:
     """So a phone's video taken at the rate of training may be used with those that were filmed so."""
-    plain, asked = Settings("rgb", "nano"), Settings("rgb", "nano", fps=15.0)
+    plain, asked = ClipSettings("rgb", "nano"), ClipSettings("rgb", "nano", fps=15.0)
     assert plain.fingerprint("sha") != asked.fingerprint("sha")
     assert plain.feature_id == asked.feature_id

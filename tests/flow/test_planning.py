@@ -14,7 +14,7 @@ from features.running import jobs
 from features.running.shares import larger_than_a_share, share_files
 from flow.decode.video import VideoError, VideoInfo, list_videos, probe
 from flow.pipeline.planning import Planned, plan_video, plan_videos
-from flow.pipeline.settings import Settings
+from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import CHUNK
 from flow.pipeline.tasks import compute_chunk
 
@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_read_costs_itself(folder: Path, after: bool) -> N
 
 
 def chunk_of(planned: Planned, store: Path, start: int, last_start: int) -> dict[str, object]:
-    settings = Settings("flow", short_side=32, crop=24).to_json()
+    settings = FlowSettings("flow", short_side=32, crop=24).to_json()
     return {
         **{"video": "v", **planned.payload, "store": str(store)},
         **{"start": start, "last_start": last_start, "settings": settings},

@@ -10,7 +10,7 @@ from flowless.study_picture import draw
 from flowless.study_table import Result, markdown
 
 
-def write_scores(run: study.Run, value: float) -> None:
+def write_scores(run: study.StudyRun, value: float) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     for subset in study.SUBSETS:
         (run.folder / f"{subset}.metrics.json").write_text(json.dumps({"average_mAP": value}))
@@ -30,7 +30,7 @@ def test_a_repeated_study_makes_what_is_missing_and_teachers_first(
 ) -> None:
     made: list[str] = []
 
-    def make(run: study.Run, args: object) -> None:
+    def make(run: study.StudyRun, args: object) -> None:
         made.append(f"{run.row.name} {run.seed}")
         write_scores(run, 0.25)
 
@@ -43,7 +43,9 @@ def test_a_repeated_study_makes_what_is_missing_and_teachers_first(
     )
     made.clear()
     assert study.main(asked) == 0 and made == []
-    study.Run(study.BY_NAME["rgb-only"], 40, 1, tmp_path / "runs").folder.joinpath("Test.metrics.json").write_text("{")
+    study.StudyRun(study.BY_NAME["rgb-only"], 40, 1, tmp_path / "runs").folder.joinpath("Test.metrics.json").write_text(
+        "{"
+    )
     assert study.main(asked) == 0 and made == ["rgb-only 1"]
     assert "25.0 ± 0.0" in capsys.readouterr().out
 
@@ -51,7 +53,7 @@ def test_a_repeated_study_makes_what_is_missing_and_teachers_first(
 def test_a_run_that_fails_costs_itself_and_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def make(run: study.Run, args: object) -> None:
+    def make(run: study.StudyRun, args: object) -> None:
         if run.row.name == "direct":
             raise study.StudyError("direct: train.run ended with 2")
         write_scores(run, 0.5)
@@ -68,7 +70,7 @@ def test_a_run_that_fails_costs_itself_and_the_exit_code(
 
 def test_a_students_commands_name_its_teachers_and_the_videos_without_labels(tmp_path: Path) -> None:
     args = study.parse(arguments(tmp_path))
-    run = study.Run(study.BY_NAME["decomposed + unlabelled"], 40, 2, tmp_path)
+    run = study.StudyRun(study.BY_NAME["decomposed + unlabelled"], 40, 2, tmp_path)
     train = run.commands(args)[0]
     assert train[train.index("--teacher") + 1] == str(tmp_path / "labels40/seed2/motion-only/detector.pt")
     assert train[train.index("--joint-teacher") + 1] == str(tmp_path / "labels40/seed2/two-stream/detector.pt")
@@ -99,3 +101,22 @@ def test_the_picture_shows_methods_whose_cost_is_known(tmp_path: Path) -> None:
     ]
     draw(results, {"RGB-only": 1.5, "distilled (RGB)": 2.2}, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_gains_carry_their_interval_and_other_heads_have_tables_of_their_own() -> None:
+    def result(row: str, seed: int, test: float, head: str = "actionformer") -> Result:
+        return Result(row, "RGB-only", 40, seed, {"Test": test}, head)
+
+    results = [result("rgb-only", 0, 40.0), result("direct", 0, 50.0), result("rgb-only", 0, 30.0, "tadtr")]
+    gains = {("actionformer", 40, "direct"): (10.0, 4.0, 16.0)}
+    text = markdown(results, ["Test"], {}, ["rgb-only", "direct"], gains)
+    assert "1 of 1, +10.0 (+4.0 to +16.0)" in text
+    assert "## 40 labelled videos\n" in text and "## 40 labelled videos, head tadtr\n" in text
+
+
+def test_runs_of_another_head_have_folders_and_teachers_of_that_head(tmp_path: Path) -> None:
+    run = study.StudyRun(study.BY_NAME["decomposed"], 40, 1, tmp_path, "tadtr")
+    assert run.folder == tmp_path / "tadtr/labels40/seed1/decomposed"
+    train = run.commands(study.parse(arguments(tmp_path)))[0]
+    assert train[train.index("--teacher") + 1] == str(tmp_path / "tadtr/labels40/seed1/motion-only/detector.pt")
+    assert train[train.index("--head") + 1] == "tadtr"

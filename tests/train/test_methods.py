@@ -148,7 +148,8 @@ def test_the_motion_branch_reads_a_motion_students_features_where_the_store_hold
     kind = METHODS["decomposed"]
     assert kind.branches(("rgb", "rgb_motion")) == ("rgb", "rgb_motion")
     assert kind.usual_cues({"rgb", "rgb_motion", "flow"}) == ("rgb", "rgb_motion")
-    assert kind.usual_cues({"rgb", "flow"}) == ("rgb",)
+    assert kind.usual_cues({"rgb", "flow", "rgb_twin"}) == ("rgb",)
+    assert kind.usual_cues({"rgb", "flow", "rgb_twin", "rgb_twin_motion"}) == ("rgb_twin", "rgb_twin_motion")
     assert METHODS["direct"].usual_cues({"rgb", "rgb_motion"}) == ("rgb",)
 
 

@@ -14,6 +14,7 @@ from detect.model.detector import Detector
 from train.data.dataset import Batch
 from train.methods.base import Method, assign, rgb_alone, split, taught_by_joint_teacher, under
 
+TWIN_STREAMS = ("rgb_twin", "rgb_twin_motion")  # of the twin that ships, an RGB network that gives both at once
 MOTION_STREAM = "rgb_motion"  # features of a motion student: an RGB network taught to see what a motion network sees
 
 
@@ -59,7 +60,9 @@ class Decomposed(Method):
     @classmethod
     def usual_cues(cls, streams: Collection[str]) -> tuple[str, ...]:
         """A motion student's features for the motion branch where there are some: frozen RGB features lost motion."""
-        return ("rgb", MOTION_STREAM) if MOTION_STREAM in streams else ("rgb",)
+        if MOTION_STREAM in streams:
+            return ("rgb", MOTION_STREAM)
+        return TWIN_STREAMS if set(TWIN_STREAMS) <= set(streams) else ("rgb",)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         appearance, motion = self.detector.branch_features(batch.cues, batch.mask)
