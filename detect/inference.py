@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from detect.heads.base import Candidates
 from detect.model.detector import Detector, DetectorError
-from detect.naming import named
+from detect.naming import named, scores_of_candidates
 from detect.suppress import suppress
 from detect.windows import Found, Window, in_batches, join
 from features.running.stopwatch import Stopwatch
@@ -23,7 +23,6 @@ from features.storage.grid import ClipGrid
 from features.storage.store import Store
 
 AT_ONCE = 16  # windows of a video that the detector sees in one call
-NEEDS_CLASSES = "give detect.inference.detect the scores of the video's classes"
 
 
 class Detected(NamedTuple):
@@ -43,7 +42,8 @@ def detect(
 ) -> Detected:
     """Actions of one whole video: features (T, D_in) by cue, grid of T steps.
 
-    class_scores: (C,) in [0, 1] of the whole video, for a head that finds actions without naming them.
+    class_scores: (C,) in [0, 1] of the whole video, in place of the detector's own classifier, where its head finds
+    actions without naming them.
     The video is seen in the windows that the head needs (`head.sample`), and what is found in them joined. Candidates
     become seconds by the grid, are cut to the video, suppressed class by class, and the best are kept.
     """
@@ -82,11 +82,13 @@ def candidates(detector: Detector, features: Mapping[str, NDArray[np.floating]],
 
 def as_found(found: Candidates) -> Found:
     labels = None if found.labels is None else found.labels.cpu().numpy()
-    return Found(found.segments.cpu().numpy(), found.scores.cpu().numpy(), labels)
+    classes = None if found.classes is None else found.classes.cpu().numpy()
+    return Found(found.segments.cpu().numpy(), found.scores.cpu().numpy(), labels, classes)
 
 
 def with_classes(detector: Detector, found: Found, class_scores: NDArray[np.floating] | None) -> Found:
-    """Candidates with the labels that the head gave them, or with classes from elsewhere where it gives none.
+    """Candidates with the labels that the head gave them, or with the classes that class_scores say, or the detector's
+    own classifier, where the head gives none.
 
     DetectorError for labels, or scores of classes, where the head's are not expected to be.
     """
@@ -94,36 +96,45 @@ def with_classes(detector: Detector, found: Found, class_scores: NDArray[np.floa
     if (found.labels is not None) is not says:
         found_some, declared = ("none", "names") if says else ("some", "does not name")
         raise DetectorError(f"the head {name!r} declares that it {declared} classes, but its labels are {found_some}")
-    if says and class_scores is not None:
-        raise DetectorError(f"the head {name!r} names classes itself: scores of classes are not expected")
+    if class_scores is not None:
+        check_class_scores(detector)
+        if np.shape(class_scores) != (len(detector.config.classes),):
+            raise DetectorError(
+                f"class_scores of shape {np.shape(class_scores)}: expected one for each of the detector's "
+                f"{len(detector.config.classes)} classes"
+            )
+        return named(found, np.asarray(class_scores))
     if says:
         return found
-    if class_scores is None:
-        raise DetectorError(f"the head {name!r} finds actions without naming them: {NEEDS_CLASSES}")
-    if np.shape(class_scores) != (len(detector.config.classes),):
+    assert found.classes is not None, "a detector has a classifier beside a head that names no classes"
+    return named(found, scores_of_candidates(found.segments, found.classes))
+
+
+def check_class_scores(detector: Detector) -> None:
+    """Refuses scores of classes for a head that names classes itself."""
+    if detector.head.names_classes:
         raise DetectorError(
-            f"class_scores of shape {np.shape(class_scores)}: expected one for each of the detector's "
-            f"{len(detector.config.classes)} classes"
+            f"the head {detector.config.head!r} names classes itself: scores of classes are not expected"
         )
-    return named(found, np.asarray(class_scores))
 
 
 def check_store(detector: Detector, store: Store, videos: Sequence[str]) -> None:
-    """Refuses, before any work, videos without features, features made otherwise than those of training, and a head
-    that would need to be told the classes."""
-    if not detector.head.names_classes:
-        raise DetectorError(f"the head {detector.config.head!r} finds actions without naming them: {NEEDS_CLASSES}")
+    """Refuses, before any work, videos without features and features made otherwise than those of training."""
     store.check(videos, detector.cues)
     imported = bool(videos) and all(store.is_imported(videos[0], cue) for cue in detector.cues)
     detector.check_features({cue: store.feature_id(cue) for cue in detector.cues}, str(store.path), imported)
 
 
 def detect_video(
-    detector: Detector, store: Store, video: str, duration_s: float | None = None
+    detector: Detector,
+    store: Store,
+    video: str,
+    duration_s: float | None = None,
+    class_scores: NDArray[np.floating] | None = None,
 ) -> tuple[Detected, dict[str, float]]:
     """Detections of a video of a store, and the seconds of compute that reading and the detector took.
 
-    duration_s: of a video whose store doesn't know it.
+    duration_s: of a video whose store doesn't know it; class_scores: as of `detect`.
     """
     watch = Stopwatch(str(next(detector.parameters()).device))
     with watch("read"):
@@ -131,5 +142,5 @@ def detect_video(
         grid = store.grid(video, detector.cues[0])
         duration_s = duration_s or store.duration_s(video)
     with watch("detector"):
-        found = detect(detector, features, grid, duration_s)
+        found = detect(detector, features, grid, duration_s, class_scores)
     return found, watch.seconds

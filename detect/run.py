@@ -8,6 +8,9 @@ Writes detections in ActivityNet's results JSON, and beside them a report of wha
 for reading and for the detector. Reads only the cues that the detector was made for. Videos without features are
 refused, or left out with --missing skip; features made otherwise than those of training are refused. Exit code 3: some
 videos could not be read.
+
+Heads that find actions without naming them have a classifier beside them in the detector. --class-scores takes scores
+of the videos' classes from elsewhere in its place, {"video": {"class": 0.9, ...}, ...}, as published results do.
 """
 
 import argparse
@@ -16,14 +19,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from command.exit_codes import ExitCode
 from command.outputs import refuse_no_place
 from command.runner import run_command
+from detect.class_scores import WARNING, check_videos, read_class_scores
 from detect.devices import choose_device
-from detect.inference import check_store, detect_video
+from detect.inference import check_class_scores, check_store, detect_video
 from detect.missing import MISSING, REFUSE, with_features
 from detect.model.detector import Detector, DetectorError
 from evaluate.files.annotations import Annotations, read_annotations
@@ -68,6 +74,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, help="annotations that know --subset, and the fps of .npy files")
     parser.add_argument("--subset", help="videos of this subset of --annotations")
     parser.add_argument("--fps", type=float, help="frames per second of .npy files (default: by --annotations)")
+    parser.add_argument("--class-scores", type=Path, help="JSON of video -> class -> score in [0, 1], in place of the "
+                        "detector's own classifier, for a head that names no classes")  # fmt: skip
     add_verify(parser)
     parser.add_argument("--missing", choices=MISSING, default=REFUSE,
                         help="videos without features: refuse (default), or skip them")  # fmt: skip
@@ -79,7 +87,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.threads < 1:
         parser.error(f"--threads {args.threads}: expected 1 or more")
     for out in (args.out, missing_list(args.out), args.out.with_name(f"{args.out.stem}.report.json")):
-        for read in (args.detector, args.features, args.annotations):
+        for read in (args.detector, args.features, args.annotations, args.class_scores):
             if read is not None and out.resolve() == read.resolve():
                 parser.error(f"--out {args.out}: would write over {read}, which is read; name another file")
     if args.subset and not args.annotations:
@@ -126,11 +134,23 @@ def missing_list(out: Path) -> Path:
     return out.with_name(f"{out.stem}.missing.txt")
 
 
+def told_classes(args: argparse.Namespace, detector: Detector, videos: list[str]) -> dict[str, NDArray[np.float64]]:
+    """The scores of --class-scores by video, for the detector's classes; none without the option."""
+    if args.class_scores is None:
+        return {}
+    check_class_scores(detector)
+    scores = read_class_scores(args.class_scores, detector.config.classes)
+    check_videos(args.class_scores, scores, videos)
+    print(f"note: {args.class_scores}: {WARNING}", file=sys.stderr)
+    return scores
+
+
 def run(
     args: argparse.Namespace, detector: Detector, store: Store, videos: list[str], annotations: Annotations | None
 ) -> int:
     """Detects, writes detections and report; returns how many videos failed."""
     check_store(detector, store, videos)
+    told = told_classes(args, detector, videos)
     if remark := note_of_many(
         rates_of(store, videos, detector.cues[0], detector.config.stride), detector.config.steps_per_s
     ):
@@ -140,7 +160,7 @@ def run(
     detections, records, failures = {}, {}, []
     for video in tqdm(videos, unit="video", desc="detect"):
         try:
-            found, seconds = detect_video(detector, store, video, durations_s.get(video))
+            found, seconds = detect_video(detector, store, video, durations_s.get(video), told.get(video))
             record = {
                 "duration_s": durations_s.get(video) or store.duration_s(video),
                 "frames": int(store.attributes(video, detector.cues[0]).get("num_frames", 0)),
@@ -158,6 +178,8 @@ def run(
         raise StoreError(failures[0]["message"])
     config = detector.config
     note = {"detector": str(args.detector), "features": str(args.features), "cues": detector.cues, "head": config.head}
+    if args.class_scores:
+        note["class_scores"] = str(args.class_scores)
     write_detections(args.out, detections, {**note, "feature_ids": config.feature_ids})
     report = args.out.with_name(f"{args.out.stem}.report.json")
     write_report(report, "detect.run", records, failures, device=args.device, threads=torch.get_num_threads())

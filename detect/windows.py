@@ -114,6 +114,7 @@ class Found(NamedTuple):
     segments: NDArray[np.floating]  # (n, 2) grid steps, from the start of the window, or of the video
     scores: NDArray[np.floating]  # (n,)
     labels: NDArray[np.signedinteger] | None  # (n,); None: of no class yet
+    classes: NDArray[np.floating] | None = None  # (T, C) of the steps of the window, or of the video, where it is known
 
 
 def join(found: Sequence[Found], windows: Sequence[Window], once: float | None) -> Found:
@@ -125,12 +126,27 @@ def join(found: Sequence[Found], windows: Sequence[Window], once: float | None) 
     segments = np.concatenate([f.segments + window.start for f, window in zip(found, windows, strict=True)])
     scores = np.concatenate([f.scores for f in found])
     labels = None if found[0].labels is None else np.concatenate([f.labels for f in found if f.labels is not None])
+    seen = join_classes(found, windows)
     if once is None or len(windows) == 1:
-        return Found(segments, scores, labels)
+        return Found(segments, scores, labels, seen)
     window = np.repeat(np.arange(len(found)), [len(f.scores) for f in found])
     classes = np.zeros(len(scores), np.int64) if labels is None else labels
     kept = np.sort(_not_repeated(segments, scores, classes, window, once))
-    return Found(segments[kept], scores[kept], None if labels is None else labels[kept])
+    return Found(segments[kept], scores[kept], None if labels is None else labels[kept], seen)
+
+
+def join_classes(found: Sequence[Found], windows: Sequence[Window]) -> NDArray[np.floating] | None:
+    """(T, C): what windows say of the classes at every step of the video, the mean where several see it."""
+    said = [f.classes for f in found if f.classes is not None]
+    if not said:
+        return None
+    total = np.zeros((windows[-1].stop, said[0].shape[1]))
+    times = np.zeros((windows[-1].stop, 1))
+    for classes, (start, stop) in zip(said, windows, strict=True):
+        total[start:stop] += classes[: stop - start]
+        times[start:stop] += 1
+    joined: NDArray[np.floating] = total / times
+    return joined
 
 
 def _not_repeated(

@@ -58,6 +58,7 @@ class Candidates(NamedTuple):
     segments: Tensor  # (n, 2) grid steps
     scores: Tensor  # (n,) in (0, 1)
     labels: Tensor | None  # (n,) int64; None from a head that finds actions without naming them
+    classes: Tensor | None = None  # (T, C) in [0, 1], how likely each is at each step; beside candidates without labels
 
 
 class Head(nn.Module, ABC):
@@ -68,7 +69,9 @@ class Head(nn.Module, ABC):
     suppression: ClassVar[Suppression] = Suppression()  # of its candidates, unless the configuration says otherwise
     optimiser: ClassVar[Mapping[str, Any]] = {}  # what it wants otherwise than train.config.Optimiser; recipes prevail
     learning_rates: ClassVar[Mapping[str, float]] = {}  # as shares of the run's, by a module's or parameter's name
-    names_classes: ClassVar[bool] = True  # False: its candidates have no labels, class scores come from elsewhere
+    names_classes: ClassVar[bool] = (
+        True  # False: its candidates have no labels; a detector has a classifier beside such a head
+    )
 
     def __init__(self, in_channels: int, num_classes: int, config: Any) -> None:
         super().__init__()

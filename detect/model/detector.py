@@ -24,6 +24,7 @@ from detect.heads.base import Head, Predictions
 from detect.model.architecture import Architecture
 from detect.model.branches import Projection
 from detect.model.fusion import FusionConfig, LocalAttentiveFusion
+from detect.model.named import with_names
 from detect.model.sealed import DamagedError, check_seal, first_line, read_unsealed, write_sealed
 from detect.suppress import Suppression
 from detect.windows import SampleRule
@@ -132,10 +133,14 @@ class Detector(nn.Module):
         return tuple(dict.fromkeys(self.config.branches))
 
     def new_head(self, in_channels: int) -> Head:
-        """A fresh head of the detector's kind; training needs one more, shared by the branches, on `width` channels."""
+        """A fresh head of the detector's kind, with a classifier where it names no classes.
+
+        Training needs one more, shared by the branches, on `width` channels.
+        """
         kind, config = HEADS[self.config.head], self.config
         with refusing_misfits(config.head):
-            return kind(in_channels, len(config.classes), settings_of(config, config.head_config))
+            head = kind(in_channels, len(config.classes), settings_of(config, config.head_config))
+        return with_names(head, len(config.classes))
 
     @property
     def suppression(self) -> Suppression:

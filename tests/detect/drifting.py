@@ -40,6 +40,7 @@ def make_store(folder: Path) -> Path:
 SMALL: dict[str, dict[str, object]] = {
     "actionformer": {"levels": 3},
     "afsd": {"length": 16, "levels": 3, "groups": 2},
+    "gtad": {"length": 16, "durations": 8, "groups": 4, "bins": 4, "hidden": 16, "map_width": 8},
     "tadtr": {"length": 8, "heads": 2, "encoder": 1, "queries": 4},  # 8: windows
     "tags": {"length": 16, "head_width": 8},
 }

@@ -32,7 +32,7 @@ def certain(*rows: tuple[float, float, int], length: int = STEPS) -> dict[str, T
 
 def best(found: Candidates) -> list[tuple[float, float, int]]:
     """Suppressed, of the surest kind alone."""
-    segments, scores, labels = found
+    segments, scores, labels, _ = found
     assert labels is not None
     kept = suppress(segments.numpy(), scores.numpy(), labels.numpy(), Suppression(kind="hard", iou=0.5, min_score=0.4))
     return sorted((a, b, int(k)) for (a, b), k in zip(kept.segments.tolist(), kept.labels, strict=True))

@@ -189,6 +189,14 @@ def test_calling_a_method_gives_its_losses(name: str, cues: tuple[str, ...], hea
 SIZES_OF = {
     "actionformer": ["head.levels=3", "head.window=5", "head.heads=2"],
     "afsd": ["head.length=16", "head.levels=3", "head.groups=2", "head.consistency_weight=0.1"],
+    "gtad": [
+        "head.length=16",
+        "head.durations=8",
+        "head.groups=4",
+        "head.bins=4",
+        "head.hidden=16",
+        "head.map_width=8",
+    ],
     "tadtr": ["head.length=48", "head.heads=2", "head.encoder=1", "head.decoder=2", "head.queries=5", "head.bins=4"],
     "tags": ["head.length=16", "head.heads=2", "head.head_width=8", "head.tower=[16,16,16]"],
     "steps": [],

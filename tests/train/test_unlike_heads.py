@@ -4,6 +4,7 @@ The unlike member is a toy, tests/train/query_head.py.
 """
 
 import dataclasses
+import math
 import pickle
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from small_methods import detector as small_detector
 import features
 from detect.heads import HEADS
 from detect.heads.base import Candidates, Croppable, Targets
-from detect.inference import check_store, detect
+from detect.inference import detect
 from detect.model.detector import Detector, DetectorConfig, DetectorError
+from detect.model.named import NamedHead
 from detect.run import main as detect_run
 from detect.suppress import Suppression
 from detect.windows import SampleRule
@@ -122,10 +124,40 @@ def test_a_head_that_names_no_classes_is_told_those_of_the_video() -> None:
     assert set(found.labels.tolist()) == {0, 1} and found.labels[0] == 1
 
 
-def test_scores_of_classes_are_refused_where_they_are_missing_and_where_they_are_not_expected() -> None:
+def test_a_head_that_names_no_classes_has_a_classifier_beside_it_that_does() -> None:
+    """Told what it should have learnt: the first 20 steps show class 1, the others class 0."""
     x, grid = video(40)
-    with pytest.raises(DetectorError, match=r"'nameless' finds actions without naming them: give .* scores"):
-        detect(detector_of("nameless"), x, grid, 1000.0)
+    model = detector_of("nameless", head_config={"length": LENGTH})
+    windows = iter(model.head.sample.windows(40))
+
+    def decode(_: dict) -> list[Candidates]:
+        said = []
+        for start, stop in windows:
+            second = (torch.arange(start, stop) < 20).float()
+            rows = torch.tensor([[18.0, 19.0], [21.0, 22.0]]) - start
+            rows = rows[(rows[:, 0] >= 0) & (rows[:, 1] < stop - start)]
+            classes = torch.stack([0.8 - 0.7 * second, 0.1 + 0.7 * second], dim=1)
+            said.append(Candidates(rows, torch.full((len(rows),), 0.5), None, classes))
+        return said
+
+    model.head.decode = decode  # type: ignore[method-assign]
+    found = detect(model, x, grid, 1000.0)
+    best = found.scores > 0.6  # sqrt(0.5 · 0.8)
+    starts = [row[0] for row in found.segments[best].tolist()]
+    assert sorted(zip(starts, found.labels[best].tolist(), strict=True)) == [(18.125, 1), (21.125, 0)]
+    assert found.scores[best].tolist() == pytest.approx([math.sqrt(0.4)] * 2)
+    assert found.scores[~best].max() < 0.4, "the other class of the same segment: sqrt(0.5 · sqrt(0.1 · 0.8))"
+
+
+def test_what_is_told_of_the_video_prevails_over_the_detectors_own_classifier() -> None:
+    x, grid = video(40)
+    model = detector_of("nameless")
+    own, told = detect(model, x, grid, 1000.0), detect(model, x, grid, 1000.0, class_scores=np.array([0.0, 1.0]))
+    assert set(own.labels.tolist()) == {0, 1} and told.labels[told.scores > 0].tolist() == [1] * sum(told.scores > 0)
+
+
+def test_scores_of_classes_are_refused_where_they_are_not_expected() -> None:
+    x, grid = video(40)
     with pytest.raises(DetectorError, match="'queries' names classes itself: scores of classes are not expected"):
         detect(detector_of(), x, grid, 1000.0, class_scores=np.array([0.1, 0.9]))
     with pytest.raises(DetectorError, match="expected one for each of the detector's 2 classes"):
@@ -142,10 +174,23 @@ def test_labels_are_refused_where_the_head_says_it_gives_none_and_missed_where_i
         detect(model, x, grid, 1000.0)
 
 
-def test_a_store_is_not_detected_by_a_head_that_nobody_tells_the_classes(world: TinyWorld) -> None:
-    store = features.open(world.features)
-    with pytest.raises(DetectorError, match="without naming them"):
-        check_store(detector_of("nameless", feature_dims={"rgb": 12}), store, store.videos)
+def test_a_head_that_names_no_classes_is_trained_and_detects_by_command_with_nothing_but_the_store(
+    world: TinyWorld,
+) -> None:
+    assert main(world.arguments("--head", "nameless", *QUERIES[2:], small=False)) == 0
+    out, weights = world.runs / "detections.json", world.runs / "run/detector.pt"
+    assert detect_run(["--detector", str(weights), "--features", str(world.features), "--out", str(out)]) == 0
+    assert set(read_detections(out).labels) == set(Detector.load(weights).config.classes)
+
+
+def test_a_head_that_names_no_classes_keeps_its_suppression_and_what_it_lets_a_student_see() -> None:
+    model = detector_of("nameless")
+    assert model.suppression == NamelessQueryHead.suppression and isinstance(model.head, NamedHead)
+    finder = model.head.finder
+    finder.for_student = lambda said: {"segments": said["segments"]}  # type: ignore[method-assign]
+    said = model({"rgb": torch.zeros(1, 6, 32)}, torch.ones(1, 32, dtype=torch.bool))
+    assert set(said) == {"logits", "segments", "names", "steps"}
+    assert set(model.head.for_student(said)) == {"segments", "names", "steps"}
 
 
 # ---- training
@@ -284,5 +329,5 @@ def test_settings_of_training_alone_may_differ_between_teacher_and_student(world
 def test_only_heads_of_any_length_can_be_cropped() -> None:
     for name, kind in HEADS.items():
         head = small_detector(("rgb",), head=name).head
-        assert isinstance(head, kind)
+        assert isinstance(head.finder if isinstance(head, NamedHead) else head, kind)
         assert not isinstance(head, Croppable) or head.sample.length is None, name

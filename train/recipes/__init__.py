@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from train.recipes import actionformer, afsd, tadtr, tags
+from train.recipes import actionformer, afsd, gtad, tadtr, tags
 from train.recipes.recipe import NoRecipe, Recipe
 from train.settings import TrainingError
 
 RECIPES: dict[str, Mapping[str, Recipe | NoRecipe]] = {
     "actionformer": actionformer.RECIPES,
     "afsd": afsd.RECIPES,
+    "gtad": gtad.RECIPES,
     "tadtr": tadtr.RECIPES,
     "tags": tags.RECIPES,
 }
