@@ -10,7 +10,7 @@ from small_gtad import SMALL, head, sample, targets
 
 from detect.heads.gtad.align import alignment, places_of
 from detect.heads.gtad.graph import nearest
-from detect.heads.gtad.head import GTAD, GTADConfig
+from detect.heads.gtad.head import GTAD, GTADConfig, SegmentMap
 from detect.heads.gtad.targets import segment_grid, valid_segments
 
 # ---- the graph
@@ -328,3 +328,23 @@ def test_the_published_layer_has_as_many_parameters() -> None:
     """5,617,540 for 2048 channels of features, of which a branch leaves so many."""
     assert sum(p.numel() for p in GTAD(2048, 1, GTADConfig()).parameters()) == 5_617_540
     assert sum(p.numel() for p in GTAD(1024, 1, GTADConfig()).parameters()) == 5_420_932
+
+
+# ---- memory
+
+
+def test_a_training_step_keeps_an_eighth_of_what_sampling_before_projecting_would_keep() -> None:
+    """Of the latter the sampled segments alone are counted; tests/bench/bench_gtad_alignment.py measures both."""
+    config = GTADConfig(width=64, length=64, durations=32, groups=4, hidden=32, map_width=16)
+    segment_map, x = SegmentMap(config), torch.randn(1, 64, 64, requires_grad=True)
+    kept: dict[int, int] = {}
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        storage = saved.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        segment_map(x, torch.ones(1, 64, dtype=torch.bool))
+    sampled = 4 * config.durations * config.length * 2 * config.bins * config.width
+    assert 0 < sum(kept.values()) <= sampled / 8
