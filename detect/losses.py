@@ -4,9 +4,18 @@ Offsets are distances (to the start, to the end) from a point inside the segment
 same point are compared without knowing where the point is.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Whole = Callable[[Tensor], Tensor]  # of what this process counted in its share of a batch: that of the whole batch
+
+
+def as_counted(count: Tensor) -> Tensor:
+    """`Whole` where one process has the whole batch."""
+    return count
 
 
 def sigmoid_focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
@@ -57,11 +66,16 @@ def bernoulli_divergence(logits: Tensor, teacher_logits: Tensor) -> Tensor:
     return p * (teacher_logits - logits) + F.softplus(logits) - F.softplus(teacher_logits)
 
 
-def masked_mse(values: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+def masked_mse(values: Tensor, targets: Tensor, mask: Tensor, whole: Whole = as_counted) -> Tensor:
     """Mean squared difference over real steps and channels.
 
     values, targets: (B, D, T); mask: (B, T). Returns a scalar.
     """
     keep = mask[:, None].to(values.dtype)
     squares = ((values - targets) * keep) ** 2
-    return squares.sum() / (keep.sum() * values.shape[1]).clamp(min=1)
+    return squares.sum() / (whole(keep.sum()) * values.shape[1]).clamp(min=1)
+
+
+def mean_of_samples(values: Tensor, whole: Whole = as_counted) -> Tensor:
+    """The mean over samples (B,), those of the whole batch; 0 where it has none."""
+    return values.sum() / whole(torch.tensor(len(values), device=values.device)).clamp(min=1)

@@ -33,6 +33,7 @@ from train.methods import METHODS
 from train.methods.base import Method
 from train.optimiser import Average, make_optimiser
 from train.origin import Origin, annotations_id, origin_of
+from train.ranks import ALONE, Ranks, device_of_rank
 from train.settings import check_types, from_dict
 from train.teacher import ROLES, LiveTeacher, cache_of, cache_teacher, check_teacher, motion_branch
 
@@ -97,11 +98,11 @@ def training_subset(truth: Annotations, data: Data) -> str:
     )
 
 
-def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Samples]:
+def assemble(config: Config, material: Material, folder: Path, ranks: Ranks = ALONE) -> tuple[Run, Samples]:
     """Everything `loop.fit` needs. The same configuration gives the same weights and samples."""
     if config.optimiser.threads:
         torch.set_num_threads(config.optimiser.threads)
-    device = choose_device(config.device)
+    device = choose_device(device_of_rank(config.device, ranks))
     kind = METHODS[config.method]
     branches = kind.branches(config.cues)
     student_cues = tuple(dict.fromkeys(branches))
@@ -123,18 +124,22 @@ def assemble(config: Config, material: Material, folder: Path) -> tuple[Run, Sam
         check_teacher(Path(getattr(config, ROLES[role])), teacher.config, detector.config, material.store, role)
     live = {}
     if isinstance(detector.head, Croppable):
-        pools = [
-            with_teachers(pool, config, teachers, cache_of(pool.store, folder, name), memory, device)
-            for pool, name in zip(pools, ("teacher", "teacher-unlabelled"), strict=False)
-        ]
+        with ranks.first_before_others():  # who find the answers cached
+            pools = [
+                with_teachers(pool, config, teachers, cache_of(pool.store, folder, name), memory, device)
+                for pool, name in zip(pools, ("teacher", "teacher-unlabelled"), strict=False)
+            ]
     else:
         live = {role: LiveTeacher(teacher, device, role) for role, teacher in teachers.items()}
     optimiser = config.optimiser
     method = kind(detector, method_options(config)).to(device)
+    method.among(ranks)
     unlabelled = pools[1] if len(pools) > 1 else None
-    samples = Samples(pools[0], unlabelled, student_cues, config.sampling, config.seed, detector, memory, live)
+    samples = Samples(pools[0], unlabelled, student_cues, config.sampling, config.seed, detector, memory, live, ranks)
     average = Average(detector, optimiser.ema, optimiser.ema_warmup)
     epochs, _ = optimiser.lengths(samples.steps_per_epoch())
+    if not ranks.first:
+        torch.manual_seed(config.seed + 2**32 * ranks.rank)  # the same weights, but another dropout of other samples
     return Run(method, average, make_optimiser(method, optimiser), epochs=epochs), samples
 
 

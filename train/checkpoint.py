@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from detect.model.sealed import DamagedError, check_seal, first_line, read_unsea
 from train.config import TrainingError
 from train.methods.base import Method
 from train.optimiser import Average
+from train.ranks import ALONE, Ranks
 
 SCHEMA = "flowless-run/1"
 
@@ -44,24 +47,29 @@ class Run:
             detector.load_state_dict(learning)
 
 
-def save(path: Path, run: Run) -> None:
-    write_sealed(
-        path,
-        {
-            "schema": SCHEMA,
-            "config": run.config,
-            "origin": run.origin,
-            "method": run.method.state_dict(),
-            "average": run.average.state,
-            "optimiser": run.optimiser.state_dict(),
-            "epochs": run.epochs,
-            "epoch": run.epoch,
-            "position": run.position,
-            "step": run.step,
-            "sums": run.sums,
-            "random": random_state(),
-        },
-    )
+def save(path: Path, run: Run, ranks: Ranks = ALONE) -> None:
+    """Written by the first rank; the states of all ranks' generators are in it."""
+    first, *others = ranks.all(random_state())
+    if ranks.first:
+        write_sealed(path, contents(run, first, others))
+
+
+def contents(run: Run, first: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
+    """first, others: the states of the generators of the first rank, and of the others where there are some."""
+    return {
+        "schema": SCHEMA,
+        "config": run.config,
+        "origin": run.origin,
+        "method": run.method.state_dict(),
+        "average": run.average.state,
+        "optimiser": run.optimiser.state_dict(),
+        "epochs": run.epochs,
+        "epoch": run.epoch,
+        "position": run.position,
+        "step": run.step,
+        "sums": run.sums,
+        "random": first,
+    } | ({"random_of_others": others} if others else {})
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -79,19 +87,35 @@ def read(path: Path) -> dict[str, Any]:
     return saved
 
 
-def restore(saved: dict[str, Any], run: Run, where: Path) -> None:
-    """Put what `read` gave back into a run built from the same configuration."""
+def restore(saved: dict[str, Any], run: Run, where: Path, ranks: Ranks = ALONE) -> None:
+    """Put what `read` gave back into a run built from the same configuration.
+
+    Of other ranks than there were each goes on with random numbers of its own, which is said.
+    """
     try:
         run.method.load_state_dict(saved["method"])
         run.average.state = {name: value.to(run.average.state[name].device) for name, value in saved["average"].items()}
         run.optimiser.load_state_dict(saved["optimiser"])
         run.epoch, run.position, run.step, run.sums = (saved[name] for name in ("epoch", "position", "step", "sums"))
-        set_random_state(saved["random"])
+        states = [saved["random"], *saved.get("random_of_others", [])]
+        if len(states) == ranks.size:
+            set_random_state(states[ranks.rank])
+        else:
+            torch.manual_seed(generator_seed(states[0], run.step, ranks))
+            if ranks.first:
+                print(f"{where}: of {len(states)} processes, goes on in {ranks.size}: samples are the same, what "
+                      f"dropout draws is not", file=sys.stderr)  # fmt: skip
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise TrainingError(
             f"{where}: cannot go on from here ({first_line(error)}). It belongs to another configuration: "
             f"start again with another --out, or with --overwrite"
         ) from error
+
+
+def generator_seed(state: dict[str, Any], step: int, ranks: Ranks) -> int:
+    """For a rank that has no generator to go on with: from the first one's, the step and the rank."""
+    digest = hashlib.sha256(f"{state['torch'].sum()} {step} {ranks.rank} {ranks.size}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")
 
 
 def random_state() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from command.writing import write_whole
+from train.ranks import Ranks
 from train.settings import TrainingError
 
 
@@ -62,6 +63,24 @@ class Log:
     ) -> None:
         self.save()
         self.board.close()
+
+
+class Silent:
+    """The log of a rank that is not the first: what it says is said already."""
+
+    def write(self, epoch: int, values: Mapping[str, float]) -> None: ...
+
+    def save(self) -> None: ...
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_log(folder: Path, from_epoch: int, ranks: Ranks) -> Log | Silent:
+    """See `Log`; the first rank writes."""
+    return Log(folder, from_epoch) if ranks.first else Silent()
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -13,16 +13,27 @@ from tqdm import tqdm
 from command.signals import Interrupted
 from train import checkpoint
 from train.checkpoint import Run
-from train.config import Config, TrainingError
-from train.data.dataset import Samples
-from train.log import Log
+from train.config import Config
+from train.data.dataset import Batch, Samples
+from train.log import Log, Silent
 from train.optimiser import learning_rate, trainable
+from train.ranks import ALONE, Ranks
+from train.values import values_of
 
 
-def fit(run: Run, samples: Samples, settings: Config, out: Path, log: Log, stop: Callable[[Run], bool]) -> None:
+def fit(
+    run: Run,
+    samples: Samples,
+    settings: Config,
+    out: Path,
+    log: Log | Silent,
+    stop: Callable[[Run], bool],
+    ranks: Ranks = ALONE,
+) -> None:
     """Train on from where `run` stands; `stop` is asked after every step and epoch.
 
-    Raises Interrupted where it says yes before the end; last.pt then holds the run as it was after its last whole step.
+    Raises Interrupted where it says yes, on any rank, before the end; last.pt then holds the run as it was after its
+    last whole step.
 
     last.pt is written, and the log with it, at the end of an epoch where the last one is `save_every_s` old.
     """
@@ -37,56 +48,59 @@ def fit(run: Run, samples: Samples, settings: Config, out: Path, log: Log, stop:
     parameters = list(trainable(run.method))
     device = parameters[0].device
     run.method.train()
-    saved_at = time.monotonic()
+    method = ranks.wrapped(run.method)
+    values, saved_at = values_of(device, ranks), time.monotonic()
     with tqdm(total=steps, initial=run.step, unit="step", desc=out.name, mininterval=1.0) as progress:
         while run.epoch < epochs:
             for batch in samples.batches(run.epoch, first=run.position):
-                losses = run.method(batch.to(device))
-                total = torch.stack(list(losses.values())).sum()
-                run.optimiser.zero_grad(set_to_none=True)
-                total.backward()
-                norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-                if not torch.isfinite(total + norm):
-                    raise TrainingError(diverged(run.step, losses, norm, batch.videos))
+                try:
+                    losses, norm = learn(run, method, batch.to(device), parameters, config.clip_norm, ranks)
+                except (RuntimeError, ValueError):  # such as of weights that are not finite any more
+                    if ranks.size == 1:  # others may not have failed, and would not answer
+                        values.read(run.sums)
+                    raise
+                values.keep(run.step, losses, norm, batch.videos, run.sums)
                 for group in run.optimiser.param_groups:
                     group["lr"] = rate(run.step) * group.get("share", 1.0)  # runs of before have none
                 run.optimiser.step()
                 run.step, run.position = run.step + 1, run.position + 1
                 run.average.update(run.method.detector, run.step)
-                count(run.sums, {"loss": total, **losses, "gradient_norm": norm})
                 progress.update()
-                if stop(run):
+                if ranks.any(stop(run)):
                     break
+            values.read(run.sums)
             if run.position < per_epoch:
-                keep(run, out, log)
+                keep(run, out, log, ranks)
                 raise Interrupted(f"{out}: stopped after {run.step} steps")
             means = {name: value / per_epoch for name, value in run.sums.items()}
             log.write(run.epoch, {"step": run.step, "learning_rate": rate(run.step - 1), **means})
             progress.set_postfix(loss=f"{means['loss']:.3f}", epoch=run.epoch + 1, refresh=False)
             run.epoch, run.position, run.sums = run.epoch + 1, 0, {}
-            stopped = run.epoch < epochs and stop(run)
-            if stopped or run.epoch == epochs or time.monotonic() - saved_at >= settings.save_every_s:
-                keep(run, out, log)
+            stopped = run.epoch < epochs and ranks.any(stop(run))
+            due = ranks.any(ranks.first and time.monotonic() - saved_at >= settings.save_every_s)
+            if stopped or run.epoch == epochs or due:
+                keep(run, out, log, ranks)
                 saved_at = time.monotonic()
             if stopped:
                 raise Interrupted(f"{out}: stopped after {run.step} steps")
-    run.deployable(out / "detector.pt")
+    if ranks.first:
+        run.deployable(out / "detector.pt")
 
 
-def keep(run: Run, out: Path, log: Log) -> None:
+def learn(
+    run: Run, method: nn.Module, batch: Batch, parameters: list[Tensor], clip_norm: float, ranks: Ranks
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Gradients of the whole batch, clipped; the losses of this rank's share, their sum as "loss" first, and the norm
+    of the gradient."""
+    losses = method(batch)
+    total = torch.stack(list(losses.values())).sum()
+    run.optimiser.zero_grad(set_to_none=True)
+    (total * ranks.size).backward()  # the mean over ranks is then the sum of their shares
+    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+    return {"loss": total, **losses}, norm
+
+
+def keep(run: Run, out: Path, log: Log | Silent, ranks: Ranks = ALONE) -> None:
     """The log first: rows beyond last.pt are dropped when the run goes on, missing ones could not be had again."""
     log.save()
-    checkpoint.save(out / "last.pt", run)
-
-
-def count(sums: dict[str, float], values: dict[str, Tensor]) -> None:
-    for name, value in values.items():
-        sums[name] = sums.get(name, 0.0) + float(value.detach())
-
-
-def diverged(step: int, losses: dict[str, Tensor], norm: Tensor, videos: tuple[str, ...]) -> str:
-    terms = ", ".join(f"{name} = {float(value.detach()):.4g}" for name, value in losses.items())
-    return (
-        f"step {step}: {terms}, gradient norm = {float(norm):.4g} on {list(videos)}. "
-        f"Lower the learning rate (--set optimiser.learning_rate=...) or look at the features of these videos"
-    )
+    checkpoint.save(out / "last.pt", run, ranks)

@@ -22,10 +22,14 @@ Any setting can be changed: --set optimiser.learning_rate=1e-3 --set head.width=
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from command.runner import run_command
 from command.signals import StopSignal
@@ -35,11 +39,14 @@ from detect.missing import MISSING
 from features.running.options import add_verify
 from train import checkpoint
 from train.assemble import Material, assemble, check_members, open_material, origin_for, without_missing
+from train.checkpoint import Run
 from train.config import Config, Data, TrainingError
+from train.data.dataset import Samples
 from train.folder import begin, is_finished, run_to_resume
-from train.log import Log
+from train.log import open_log
 from train.loop import fit
 from train.methods import METHODS
+from train.ranks import Ranks, joined
 from train.recipes import recipe_for
 from train.recipes.recipe import NAMES, automatic
 from train.settings import set_values
@@ -50,26 +57,54 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(args: argparse.Namespace) -> int:
+    with joined() as ranks, told_by_first(ranks):
+        return train_among(ranks, args)
+
+
+def train_among(ranks: Ranks, args: argparse.Namespace) -> int:
     out = args.out
-    config, material = configure(args)
+    prepared = ranks.together(lambda: prepare(ranks, args))
+    if prepared is None:
+        return 0
+    run, samples, config, saved = prepared
+    if saved is None and ranks.first:
+        begin(out, config, run)
+    last = math.inf if args.stop_after is None else args.stop_after
+    with open_log(out, run.epoch, ranks) as log, StopSignal() as stop:
+        fit(run, samples, config, out, log, lambda run: stop.asked or run.epoch >= last, ranks)
+    if ranks.first:
+        print(f"{out / 'detector.pt'}: {config.method}, {run.step} steps")
+    return 0
+
+
+def prepare(ranks: Ranks, args: argparse.Namespace) -> tuple[Run, Samples, Config, dict[str, Any] | None] | None:
+    """A run that can begin or go on, its samples, and what last.pt held; None where it is finished."""
+    out = args.out
+    with ranks.first_before_others():  # it lists missing videos in the run folder
+        config, material = configure(args)
     origin = origin_for(config, material)
     saved = run_to_resume(out, config, origin, args.resume, args.overwrite)
     if saved is not None and is_finished(out, saved):
         print(f"{out / 'detector.pt'}: {config.method}, finished before, after {saved['step']} steps; left alone")
-        return 0
-    run, samples = assemble(config, material, out)
+        return None
+    run, samples = assemble(config, material, out, ranks)
     run.config, run.origin = config.to_json(), origin.to_dict()
     if saved is not None:
-        checkpoint.restore(saved, run, out / "last.pt")
-        if not (out / "config.json").exists():
+        checkpoint.restore(saved, run, out / "last.pt", ranks)
+        if ranks.first and not (out / "config.json").exists():
             config.write(out / "config.json")
-    else:
-        begin(out, config, run)
-    epochs = args.stop_after
-    with Log(out, from_epoch=run.epoch) as log, StopSignal() as stop:
-        fit(run, samples, config, out, log, lambda run: stop.asked or (epochs is not None and run.epoch >= epochs))
-    print(f"{out / 'detector.pt'}: {config.method}, {run.step} steps")
-    return 0
+    return run, samples, config, saved
+
+
+@contextlib.contextmanager
+def told_by_first(ranks: Ranks) -> Iterator[None]:
+    """What other ranks would print is printed already."""
+    with contextlib.ExitStack() as stack:
+        if not ranks.first:
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        yield
 
 
 def configure(args: argparse.Namespace) -> tuple[Config, Material]:

@@ -10,6 +10,9 @@ numbers but dropout.
     losses = head.distill(student, teacher)             # predictions that mimic predictions
     candidates = head.decode(predictions)               # segments in grid steps, before suppression
 
+Several processes may have a share of a batch each. A loss is the sum over the share, divided by what `head.whole` makes
+of the share's count: the count of the whole batch. So the losses of the shares add up to the loss of the batch.
+
 What a head needs of a sample is its `sample`; what the loss remembers from step to step is its `new_normaliser()`;
 heads whose predictions about a whole video can be cut are `Croppable`; heads that also learn from samples in another
 order of time are `Rearranging`. Nobody asks which head it is.
@@ -27,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.heads.normaliser import Normaliser
+from detect.losses import Whole, as_counted
 from detect.suppress import Suppression
 from detect.windows import ANY_LENGTH, SampleRule
 
@@ -76,6 +80,7 @@ class Head(nn.Module, ABC):
     def __init__(self, in_channels: int, num_classes: int, config: Any) -> None:
         super().__init__()
         self.in_channels, self.num_classes, self.config = in_channels, num_classes, config
+        self.whole: Whole = as_counted  # same calls in the same order, whatever the share holds
 
     @classmethod
     def sample_rule(cls, config: Any) -> SampleRule:

@@ -16,6 +16,7 @@ from features.storage.store import build_index
 from train import checkpoint
 from train.log import read
 from train.loop import Samples
+from train.ranks import Ranks
 from train.run import main
 
 STRETCH = [
@@ -295,7 +296,7 @@ def test_tensorboard_has_every_epoch_that_the_checkpoint_has(world: TinyWorld, m
     seen: list[int] = []
     save = checkpoint.save
 
-    def looking(path: Path, run: checkpoint.Run) -> None:
+    def looking(path: Path, run: checkpoint.Run, *ranks: Ranks) -> None:
         if run.epoch == 3:
             [events] = (world.runs / "run").glob("events.out.tfevents.*")
             data, at = events.read_bytes(), 0
@@ -331,7 +332,7 @@ def test_last_pt_and_log_are_written_now_and_then_and_a_resumed_run_ends_the_sam
 ) -> None:
     saved: list[int] = []
 
-    def save(path: Path, run: checkpoint.Run) -> None:
+    def save(path: Path, run: checkpoint.Run, *ranks: Ranks) -> None:
         saved.append(run.epoch)
         real(path, run)
 

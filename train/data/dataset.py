@@ -15,9 +15,10 @@ from detect.heads.base import Croppable, Predictions, Rearranged, Rearranging, T
 from detect.model.detector import Detector
 from detect.windows import SampleRule
 from features.storage.store import Store
-from train.config import Sampling
+from train.config import Sampling, TrainingError
 from train.data.memory import Memory
 from train.data.videos import Answer, Pool, Video, read_steps
+from train.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -151,15 +152,24 @@ class Samples(Dataset):
         detector: Detector,
         memory: Memory,
         live: Mapping[str, SampleTeacher] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        """cues: of the student; live: teachers by role that are asked about each batch, beside those of the pools."""
+        """cues: of the student; live: teachers by role that are asked about each batch, beside those of the pools.
+
+        ranks: whose share of each batch is read. TrainingError where a batch has not a sample for each of them.
+        """
         self.labelled, self.unlabelled = labelled, unlabelled
         self.cues, self.sampling, self.seed = tuple(dict.fromkeys(cues)), sampling, seed
         self.live = dict(live or {})
         self.read = tuple(dict.fromkeys([*self.cues, *(cue for one in self.live.values() for cue in one.cues)]))
         self.head, self.rule = detector.head, detector.head.sample
         self.places, self.unlabelled_places = (self.places_of(pool) for pool in (labelled, unlabelled))
-        self.memory = memory
+        self.memory, self.ranks = memory, ranks
+        if (most := min(sampling.batch_size, len(self))) < ranks.size:
+            raise TrainingError(
+                f"a batch has {most} samples with labels, fewer than the {ranks.size} processes that are to share it. "
+                f"Start at most {most}, or raise sampling.batch_size (of {len(self)} samples there are)"
+            )
 
     def __len__(self) -> int:
         """An epoch is a pass over the videos with labels, however many there are without."""
@@ -236,11 +246,15 @@ class Samples(Dataset):
         return max(len(self) // self.sampling.batch_size, 1)
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the `first` on: a shuffle that depends on seed and epoch alone."""
+        """This rank's share of the batches of an epoch from the `first` on.
+
+        The shuffle depends on seed and epoch alone, not on how many share a batch.
+        """
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self)).tolist()
         size, steps = self.sampling.batch_size, self.steps_per_epoch()
         plan = [
-            [Draw(epoch, i) for i in order[n * size : (n + 1) * size]] + self.without_labels(epoch * steps + n)
+            self.ranks.share([Draw(epoch, i) for i in order[n * size : (n + 1) * size]])
+            + self.ranks.share(self.without_labels(epoch * steps + n))
             for n in range(first, steps)
         ]
         if self.sampling.workers == 0:

@@ -51,7 +51,7 @@ class AugmentedRGB(Method):
         [features] = self.detector.branch_features(batch.cues, batch.mask)
         joint = self.detector.predict_from([features], batch.mask)
         known, assignment, positives = assign(head, joint, batch)
-        losses = head.loss(known, assignment, self.normaliser.update(positives))
+        losses = head.loss(known, assignment, self.normalised_by(positives))
         return {
             **under("joint", losses),
             **under("distill", self.taught_by_teacher(features, batch)),
@@ -64,9 +64,11 @@ class AugmentedRGB(Method):
         mapped = self.adapter(features.transpose(1, 2)).transpose(1, 2) * mask[:, None]
         terms: dict[str, Tensor] = {}
         if options.atomic_weight > 0:
-            terms["atomic"] = options.atomic_weight * atomic_contrast(mapped, teacher, mask, options.temperature)
+            terms["atomic"] = options.atomic_weight * atomic_contrast(
+                mapped, teacher, mask, options.temperature, self.ranks.rows
+            )
         if options.relation_weight > 0:
-            terms["relation"] = options.relation_weight * contextual_relation(mapped, teacher, mask)
+            terms["relation"] = options.relation_weight * contextual_relation(mapped, teacher, mask, self.ranks.sum)
         if options.boundary_weight > 0:
-            terms["boundary"] = options.boundary_weight * boundary_saliency(mapped, teacher, mask)
+            terms["boundary"] = options.boundary_weight * boundary_saliency(mapped, teacher, mask, self.ranks.sum)
         return terms

@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from detect.heads.base import Assignment, Head, Predictions, Rearranging
 from detect.model.detector import Detector
 from train.config import TrainingError
 from train.data.dataset import Batch
+from train.ranks import ALONE, Ranks
 
 
 class Method(nn.Module, ABC):
@@ -31,11 +33,23 @@ class Method(nn.Module, ABC):
         self.detector = detector
         self.options = options
         self.normaliser = detector.head.new_normaliser()
+        self.ranks = ALONE
 
     @classmethod
     @abstractmethod
     def branches(cls, cues: Sequence[str]) -> tuple[str, ...]:
         """The stream that each branch of the student reads; `cues` is what the run asked for."""
+
+    def among(self, ranks: Ranks) -> None:
+        """Learn from shares of batches, whose counts its heads and losses then sum over the ranks."""
+        self.ranks = ranks
+        for module in self.modules():
+            if isinstance(module, Head):
+                module.whole = ranks.sum
+
+    def normalised_by(self, positives: int) -> float:
+        """What ground truth's losses are divided by, from the positives of the whole batch; once per step."""
+        return self.normaliser.update(int(self.ranks.sum(torch.tensor(positives))))
 
     @classmethod
     def usual_cues(cls, streams: Collection[str]) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ class Decomposed(Method):
         fused = motion.detach() if self.options.detach else motion
         joint = self.detector.predict_from([appearance, fused], batch.mask)
         known, assignment, positives = assign(self.detector.head, joint, batch)
-        normaliser = self.normaliser.update(positives)
+        normaliser = self.normalised_by(positives)
         from_appearance, from_motion = self.judge(appearance, motion, batch.mask)
         return {
             **under("joint", self.detector.head.loss(known, assignment, normaliser)),
@@ -99,7 +99,9 @@ class Decomposed(Method):
         options, teacher = self.options, batch.teachers["motion"]
         losses = {}
         if options.feature_weight > 0 and teacher.features is not None:
-            losses["distill/feature"] = options.feature_weight * masked_mse(features, teacher.features, batch.mask)
+            losses["distill/feature"] = options.feature_weight * masked_mse(
+                features, teacher.features, batch.mask, self.ranks.sum
+            )
         if options.prediction_weight > 0:
             terms = self.motion_head.distill(predictions, teacher.predictions)
             losses |= under("distill", terms, options.prediction_weight)

@@ -40,9 +40,11 @@ class Direct(Method):
         [features] = self.detector.branch_features(batch.cues, batch.mask)
         joint = self.detector.predict_from([features], batch.mask)
         known, assignment, positives = assign(head, joint, batch)
-        losses = under("joint", head.loss(known, assignment, self.normaliser.update(positives)))
+        losses = under("joint", head.loss(known, assignment, self.normalised_by(positives)))
         if options.feature_weight > 0 and teacher.features is not None:
-            losses["distill/feature"] = options.feature_weight * masked_mse(features, teacher.features, batch.mask)
+            losses["distill/feature"] = options.feature_weight * masked_mse(
+                features, teacher.features, batch.mask, self.ranks.sum
+            )
         if options.prediction_weight > 0:
             losses |= under("distill", head.distill(joint, teacher.predictions), options.prediction_weight)
         return losses | taught_by_joint_teacher(head, joint, batch, options.joint_weight)

@@ -44,7 +44,7 @@ class Supervised(Method):
         features = self.detector.branch_features(batch.cues, batch.mask)
         joint = self.detector.predict_from(features, batch.mask)
         known, assignment, positives = assign(self.detector.head, joint, batch)
-        normaliser = self.normaliser.update(positives)
+        normaliser = self.normalised_by(positives)
         losses = under("joint", self.detector.head.loss(known, assignment, normaliser))
         if self.branch_head is not None:
             masks = batch.mask.repeat(len(features), 1)

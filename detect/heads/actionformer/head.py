@@ -186,7 +186,7 @@ class ActionFormer(Head, Croppable):
         valid = student["valid"] & teacher["valid"]
         teacher_logits, teacher_offsets = teacher["logits"].detach().float(), teacher["offsets"].detach().float()
         confidence = teacher_logits.amax(2).sigmoid() * valid  # (B, N)
-        total = confidence.sum().clamp(min=1)
+        total = self.whole(confidence.sum()).clamp(min=1)
         mimic = soft_cross_entropy(student["logits"].float(), teacher_logits) * valid[:, :, None]
         apart = 1 - iou_1d(student["offsets"].float(), teacher_offsets)
         return {"class": mimic.sum() / total, "offset": (confidence * apart).sum() / total}

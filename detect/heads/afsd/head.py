@@ -23,6 +23,7 @@ from detect.heads.afsd.layers import axis_of, single
 from detect.heads.afsd.network import FrameMap, Output, Pyramid, Refinement, Regions, Tower
 from detect.heads.afsd.targets import Points, assign_points, assign_proposals, boundary_maps, pad_points, points_of
 from detect.heads.base import Assignment, Candidates, Head, Predictions, Rearranged, Rearranging, Targets
+from detect.losses import mean_of_samples
 from detect.suppress import Suppression
 from detect.windows import SampleRule
 
@@ -134,12 +135,12 @@ class AFSD(Head, Rearranging):
     def loss(self, predictions: Predictions, assignment: Assignment, normaliser: float) -> dict[str, Tensor]:
         """class, offset, quality over points, divided by `normaliser`; refined_class, refined_offset divided by the
         proposals refined; start and end means over frames."""
-        return losses.of_truth(predictions, assignment, self.mask_of(predictions), normaliser, self.config)
+        return losses.of_truth(predictions, assignment, self.mask_of(predictions), normaliser, self.config, self.whole)
 
     def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:
         """The student refines the teacher's proposals, so that both say what they see at the same places."""
         common = self.refine(student, teacher["distances"])
-        return losses.of_teacher({**student, **common}, teacher, self.mask_of(student), self.config)
+        return losses.of_teacher({**student, **common}, teacher, self.mask_of(student), self.config, self.whole)
 
     def for_student(self, predictions: Predictions) -> Predictions:
         """Without the maps: the student reads its own."""
@@ -158,14 +159,14 @@ class AFSD(Head, Rearranging):
     def rearranged_loss(self, features: Tensor, mask: Tensor, places: Tensor) -> dict[str, Tensor]:
         """places (B, 3, 2): first part, second part and inserted background, in cells."""
         if len(places) == 0:
-            return {"consistency": features.sum()}  # 0
+            return {"consistency": mean_of_samples(features.sum((1, 2)), self.whole)}  # 0
         axis = single(mask, features.dtype)
         keep = axis.keep
         x = self.pyramid.entry(features.transpose(1, 2) * keep, axis, keep) * keep
         location = self.location_refinement.around(self.location(x, axis, keep), axis, keep)
         classes = self.class_refinement.around(self.classes(x, axis, keep), axis, keep)
         frame_map, frames = self.frame_map(x, mask), self.config.frames
-        consistency = losses.of_cut_action([frame_map, location, classes], places, mask.sum(1), frames)
+        consistency = losses.of_cut_action([frame_map, location, classes], places, mask.sum(1), frames, self.whole)
         return {"consistency": self.config.consistency_weight * consistency}
 
     # ---- detections

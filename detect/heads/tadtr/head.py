@@ -188,11 +188,12 @@ class TadTR(Head):
         )
         segments, truth = predictions["segments"].float()[positive], assignment["segments"][positive]
         wrong = (predictions["actionness"].float() - assignment["iou"]).abs()
+        queries = self.whole(torch.tensor(wrong.numel(), device=wrong.device))
         return {
             "class": config.class_weight * focal.sum() / normaliser,
             "offset": config.offset_weight * (segments - truth).abs().sum() / normaliser,
             "iou": config.iou_weight * (1 - iou(segments, truth)).sum() / normaliser,
-            "actionness": config.actionness_weight * wrong.mean(),
+            "actionness": config.actionness_weight * wrong.sum() / queries.clamp(min=1),
         }
 
     def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:
@@ -207,7 +208,7 @@ class TadTR(Head):
         logits, segments, actionness = (teacher[k].detach().float() for k in ("logits", "segments", "actionness"))
         sure = logits[:, -1].sigmoid().amax(2) * actionness  # (B, Q)
         pairs = self._same(student, logits[:, -1], segments[:, -1], sure)
-        total, sure = sure.sum().clamp(min=1), sure[pairs.row, pairs.second]  # (pairs,)
+        total, sure = self.whole(sure.sum()).clamp(min=1), sure[pairs.row, pairs.second]  # (pairs,)
         ours = {k: student[k].float()[pairs.row, :, pairs.first] for k in ("logits", "segments")}  # (pairs, L, ...)
         logits, segments = (x[pairs.row, :, pairs.second] for x in (logits, segments))
         mimic = soft_cross_entropy(ours["logits"], logits)

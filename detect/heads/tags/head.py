@@ -122,14 +122,16 @@ class TAGS(Head):
         cells = (valid[:, :, None] & valid[:, None]).float()
         drawn = masks.sigmoid() * cells
         hard = max(int(self.num_classes * config.hard_classes), 1)
-        focal = losses.step_focal(logits, assignment["likely"], valid)
-        ranking = losses.label_ranking(logits, assignment["classes"], valid, hard)
-        balanced = losses.balanced_cross_entropy(masks, assignment["masks"], cells)
-        dice = losses.squared_dice(drawn, assignment["masks"])
+        focal = losses.step_focal(logits, assignment["likely"], valid, whole=self.whole)
+        ranking = losses.label_ranking(logits, assignment["classes"], valid, hard, whole=self.whole)
+        balanced = losses.balanced_cross_entropy(masks, assignment["masks"], cells, self.whole)
+        dice = losses.squared_dice(drawn, assignment["masks"], self.whole)
         return {
             "class": config.class_weight * focal + (1 - config.class_weight) * ranking,
             "mask": config.mask_weight * balanced + (1 - config.mask_weight) * dice,
-            "redundancy": losses.foreground_error(drawn, assignment["masks"], assignment["foreground"], valid),
+            "redundancy": losses.foreground_error(
+                drawn, assignment["masks"], assignment["foreground"], valid, self.whole
+            ),
         }
 
     def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:
@@ -146,8 +148,8 @@ class TAGS(Head):
         weight = (sure * (sure > 0.5) * valid)[:, :, None] * valid[:, None]  # (B, T, T)
         cells = bernoulli_divergence(student["masks"].float(), teacher["masks"].float())
         return {
-            "class": (apart * valid).sum() / valid.sum().clamp(min=1),
-            "mask": (cells * weight).sum() / weight.sum().clamp(min=1),
+            "class": (apart * valid).sum() / self.whole(valid.sum()).clamp(min=1),
+            "mask": (cells * weight).sum() / self.whole(weight.sum()).clamp(min=1),
         }
 
     # ---- detections
