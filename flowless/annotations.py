@@ -104,7 +104,8 @@ def work(args: argparse.Namespace) -> int:
 
 def of_video(one: Seen) -> LineFlaw:
     """A video's own problem, which tells its remedy, as a flaw."""
-    what, _, remedy = one.problem.removeprefix(f"{one.path}: ").partition(". ")
+    what, *rest = re.split(r"(?<!\.)\. (?=[A-Z])", one.problem.removeprefix(f"{one.path}: "), maxsplit=1)
+    remedy = rest[0] if rest else "Repair the file"
     return LineFlaw(Path(one.path), "", what, remedy + ("" if one.readable else "; the video is left out"))
 
 

@@ -14,6 +14,7 @@ at most notes, 3 with errors or warnings, 2 if it could not begin.
 """
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ from train.checks.labels import check_labels
 from train.checks.names import check_files, likely
 from train.checks.spans import evenly
 
+SENTENCE = re.compile(r"(?<!\.)\. (?=[A-Z])")  # where the remedy begins in a message
 FILES = 20  # video files that are opened without --all
 
 
@@ -114,8 +116,8 @@ def opened(path: Path, truth: Annotations, fps: float | None) -> tuple[Store | N
                                "features.importer --window --stride") for one in store.remarks]  # fmt: skip
             return store, found + remarks
         except StoreError as error:
-            what, _, remedy = str(error).partition(". ")
-            found.append(Finding(_kind(what), ERROR, what, remedy or "Repair or remove these files"))
+            what, *remedy = SENTENCE.split(str(error), maxsplit=1)
+            found.append(Finding(_kind(what), ERROR, what, *remedy or ["Repair or remove these files"]))
             if found[-1].kind != "fps-differs":
                 break
     return None, found
@@ -139,9 +141,9 @@ def check_videos(truth: Annotations, videos: Mapping[str, Path], most: int | Non
     bad = {video: one for video, one in seen.items() if one.problem}
     if bad:
         first = next(iter(bad.values())).problem
-        what, _, remedy = first.partition(". ")
+        what, *remedy = SENTENCE.split(first, maxsplit=1)
         yield Finding("video-damaged", WARNING, f"{len(bad)} of {len(seen)} videos opened cannot be read whole: {what}",
-                      f"{remedy}; flowless.probe lists all", tuple(bad))  # fmt: skip
+                      f"{' '.join(remedy)}; flowless.probe lists all", tuple(bad))  # fmt: skip
     yield from _times(truth, {video: one for video, one in seen.items() if one.readable})
 
 

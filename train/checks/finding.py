@@ -20,7 +20,8 @@ class Finding:
     videos: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.kind}: {self.what}{some(self.videos)}. {self.remedy}"
+        told = f"{self.severity}: {self.kind}: {self.what}{some(self.videos)}"
+        return f"{told}{' ' if told.endswith('?') else '. '}{self.remedy}"
 
     def to_json(self) -> dict[str, Any]:
         return {
