@@ -29,6 +29,11 @@ def header(path: Path) -> Header:
     return scan(path).header
 
 
+def num_packets(path: Path) -> int:
+    """Frames that the file holds packets of; fewer than its header's where it was cut short."""
+    return scan(path).num_packets
+
+
 @lru_cache(maxsize=8)
 def _agrees(path: Path, size: int, mtime_ns: int) -> bool:
     """Whether the first decoded frames carry the times of the first packets, one by one."""

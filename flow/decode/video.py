@@ -36,6 +36,7 @@ __all__ = [
     "list_videos",
     "probe",
     "read_frames",
+    "read_header",
     "sha256",
 ]
 
@@ -108,6 +109,18 @@ def probe(path: Path | str, *, decoder: str = "auto", fps: float | None = None) 
         decoder="pictures" if path.is_dir() else name,
         decoded_by="" if path.is_dir() or header.pixels in SAME_IN_ALL else name,
     )
+
+
+def read_header(path: Path | str, *, decoder: str = "auto", fps: float | None = None) -> tuple[Header, int]:
+    """The header of a video and how many frames its packets are for (fewer than promised: it was cut short).
+
+    As `probe` reads it, without hashing the file. fps: of a folder of pictures.
+    """
+    path = _existing(Path(path))
+    name = choose_decoder(decoder)
+    header = _header(path, name, fps)
+    count = getattr(_decoder(name), "num_packets", None) if path.is_file() else None
+    return header, header.num_frames if count is None else count(path)
 
 
 def read_frames(
