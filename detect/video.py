@@ -3,11 +3,12 @@
     python -m detect.video --detector runs/decomposed/detector.pt --out out/ video.mp4
     python -m detect.video --detector runs/thumos/detector.pt --weights rgb_imagenet.pt --out out/ --burn videos/
 
-Writes out/detections.json (ActivityNet's results format, every detection), and for each video what is likely (at least
---min-score): a table VIDEO.csv, a picture of the timeline VIDEO.png and, with --burn, a copy VIDEO.mp4 with the labels
-written into it. Frames are streamed: memory does not grow with the video. A video that cannot be read costs itself and
-the exit code (3); Ctrl-C or SIGTERM (75) and a full disk (74) leave what is finished and nothing half-written. Nothing
-that is read is ever written over.
+Writes out/detections.json (ActivityNet's results format, every detection) and out/index.html, a page to watch the
+videos with what was detected in them, and with --annotations the truth: open it in a browser; it links the videos where
+they are. For each video it writes what is likely (at least --min-score): a table VIDEO.csv, a picture of the timeline
+VIDEO.png and, with --burn, a copy VIDEO.mp4 with the labels written into it. Frames are streamed: memory does not grow
+with the video. A video that cannot be read costs itself and the exit code (3); Ctrl-C or SIGTERM (75) and a full disk
+(74) leave what is finished and nothing half-written. Nothing that is read is ever written over.
 
 A detector knows how many steps a second of its training videos held. Where a video gives another number, a note says
 so: --fps takes frames at the rate of training. With it, a folder of numbered pictures is a video too.
@@ -34,7 +35,9 @@ from command.runner import run_command
 from command.writing import DISK_ERRORS
 from detect.inference import detect
 from detect.model.detector import Detector, DetectorError
-from detect.shown import Action, tell, write_shown
+from detect.shown import PAGE, Action, Page, tell, write_shown
+from evaluate.files.annotation_files import truth_files
+from evaluate.files.annotations import read_annotations
 from evaluate.files.detections import write_detections
 from extract.burn import burn_labels
 from extract.pipeline.devices import add_device, choose_device
@@ -127,14 +130,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def work(args: argparse.Namespace) -> int:
     videos = list_videos(args.videos, fps=args.fps)
     lists = [Path(given) for given in args.videos if Path(given).is_file()]
+    truth = truth_files(args.annotations) if args.annotations else []
     refuse_overwriting(
         outputs(args, videos),
-        [*videos.values(), args.detector, *args.weights, *lists],
+        [*videos.values(), args.detector, *args.weights, *lists, *truth],
         "Give --out a folder of its own; nothing was begun",
     )
+    annotations = read_annotations(args.annotations, repair="keep") if args.annotations else None
     detector = Detector.load(args.detector, choose_device(args.device))
     embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone)
-    return run(args, videos, detector, embedder)
+    page = Page(args.out, args.min_score, annotations)
+    try:
+        return run(args, videos, detector, embedder, page)
+    except KeyboardInterrupt:
+        page.write()
+        raise
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -164,6 +174,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--min-decoded", type=float, default=MIN_DECODED, help="share of a file's frames that must decode (%(default)s)"
     )
     parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of what is shown (default: %(default)s)")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="the truth, shown beside the detections")
     parser.add_argument("--burn", action="store_true", help="write copies of the videos with the labels in them")
     parser.add_argument(
         "--batch", type=int, default=0, help="clips embedded at a time (default: the backbone's choice)"
@@ -177,10 +188,10 @@ def outputs(args: argparse.Namespace, videos: dict[str, Path]) -> list[Path]:
     """Everything that this command may write."""
     suffixes = (".csv", ".png", ".mp4") if args.burn else (".csv", ".png")
     of_videos = [args.out / f"{name}{suffix}" for name in videos for suffix in suffixes]
-    return [args.out / "detections.json", args.out / "report.json", *of_videos]
+    return [args.out / "detections.json", args.out / "report.json", args.out / PAGE, *of_videos]
 
 
-def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, embedder: Embedder) -> int:
+def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, embedder: Embedder, page: Page) -> int:
     """One video after the other; the JSON is whole after each."""
     args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
@@ -208,12 +219,18 @@ def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, e
         records[name] = record
         results[name] = ([action[:2] for action in actions], [a.score for a in actions], [a.label for a in actions])
         write_detections(args.out / "detections.json", results, source)
+        page.add(name, path, actions, record["duration_s"], args.out / f"{name}.mp4" if args.burn else None)
+        page.write(due=True)
         tell(name, shown)
     if len(notes) > NOTES:
         print(f"note: {len(notes)} of {len(videos)} videos have another frame rate than training", file=sys.stderr)
+    for note in page.finish():
+        print(f"note: {note}", file=sys.stderr)
     report = args.out / "report.json"
     write_report(report, "detect.video", records, failures, device=embedder.settings.device)
     print(f"{len(results)} of {len(videos)} videos; {args.out / 'detections.json'}, cost in {report}", file=sys.stderr)
+    if results:
+        print(f"to watch them: open {page.path.absolute().as_uri()} in a browser", file=sys.stderr)
     return ExitCode.FAILURES if failures else ExitCode.DONE
 
 

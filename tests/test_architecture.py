@@ -42,6 +42,7 @@ SUB_PACKAGES = {  # and what each may import of its own package
     "evaluate.metrics": {"evaluate.files"},
     "evaluate.errors": {"evaluate.files", "evaluate.metrics"},
     "evaluate.reporting": {"evaluate.files", "evaluate.metrics", "evaluate.errors"},
+    "evaluate.watching": {"evaluate.files", "evaluate.reporting"},
     "detect.heads": set(),
     "detect.model": {"detect.heads"},
     "train.data": set(),
@@ -167,3 +168,8 @@ def test_a_file_names_its_subject_and_is_not_too_long(page: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= LONGEST_FUNCTION, f"{page}: {node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "evaluate" / "watching").glob("*.[cjh][st]*")), ids=lambda p: p.name)
+def test_a_page_for_the_browser_is_not_too_long_either(page: Path) -> None:
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= LONGEST_PAGE

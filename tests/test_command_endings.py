@@ -65,7 +65,11 @@ def source(module: str) -> str:
     return ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
 
 
-COMMANDS = [name for name in modules() if 'if __name__ == "__main__":' in source(name) and name != WORKER]
+COMMANDS = [
+    name
+    for name in modules()
+    if 'if __name__ == "__main__":' in source(name) and name != WORKER and not name.endswith(".__main__")
+]  # a package's own __main__ lists its commands: tests/test_listing.py
 
 
 @pytest.fixture

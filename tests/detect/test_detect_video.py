@@ -2,16 +2,21 @@
 
 import csv
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from drifting import SMALL, make_detector, make_store, write_video
+from matplotlib import image
 
 import features
+from detect import shown
 from detect import video as command
 from detect.heads.base import Candidates
 from detect.inference import detect_video
@@ -74,7 +79,68 @@ def test_the_command_writes_json_tables_timelines_and_a_report(
         assert starts == sorted(starts) and {row["label"] for row in rows} <= {"jump", "spin"}
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "report.json").exists() and not list(out.rglob("*.part"))
-    assert "a: " in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "a: " in told.out and f"open {(out / 'index.html').as_uri()} in a browser" in told.err
+
+
+def blocks(page: Path) -> dict[str, Any]:
+    """The data that a page to watch holds, by name."""
+    found = re.findall(r'<script type="application/json" id="(.+?)">(.*?)</script>', page.read_text())
+    return {name: json.loads(content) for name, content in found}
+
+
+def test_the_page_holds_every_detection_and_the_truth_and_links_the_videos(
+    store: Path, detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = tmp_path / "videos"
+    shutil.copytree(store.parent / "videos", videos)
+    truth = {"annotations": [{"label": "spin", "segment": [1.0, 2.5]}], "subset": "Test", "duration": 6.0}
+    (tmp_path / "truth.json").write_text(json.dumps({"database": {"v_c": truth}}))  # b/c, under another name
+    arguments = ["--detector", str(detector_file), "--out", str(tmp_path / "out"), "--min-score", "0.25"]
+    assert command.main([*arguments, str(videos), "--annotations", str(tmp_path / "truth.json")]) == 0
+    assert "1 of 2 videos are not in" in capsys.readouterr().err
+    page, read = blocks(tmp_path / "out" / "index.html"), read_detections(tmp_path / "out" / "detections.json")
+    assert page["about"]["videos"] == list(read.videos) and page["about"]["least"] == 0.25
+    for i, file in enumerate(("../videos/a.mp4", "../videos/b/c.mp4")):
+        film, mine = page[f"film-{i}"], np.flatnonzero(read.video == i)
+        assert film["sources"] == [file] and (tmp_path / "out" / file).exists()
+        detected = film["tracks"][-1]
+        np.testing.assert_array_equal(np.c_[detected["start_s"], detected["end_s"]], read.segments[mine])
+        np.testing.assert_array_equal(detected["score"], read.scores[mine])
+        names = [page["about"]["classes"][film["classes"][k]] for k in detected["label"]]
+        assert names == [read.labels[k] for k in read.label[mine]]
+    assert [track["name"] for track in page["film-0"]["tracks"]] == ["detected"]
+    assert page["film-1"]["tracks"][0] | {"label": 0} == {
+        **{"name": "truth", "truth": True, "start_s": [1.0], "end_s": [2.5], "label": 0},
+    }
+    assert not list((tmp_path / "out").rglob("*.mp4"))  # linked, not copied
+
+
+def test_the_page_plays_the_labelled_copy_where_the_video_is_no_file_for_a_browser(
+    store: Path, detector_file: Path, tmp_path: Path
+) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number, frame in enumerate(read_frames(store.parent / "videos" / "a.mp4", stop=20)):
+        image.imsave(frames / f"{number}.png", frame.rgb)
+    arguments = ["--detector", str(detector_file), "--out", str(tmp_path / "out"), str(frames), "--fps", "20"]
+    assert command.main(arguments) == 0
+    film = blocks(tmp_path / "out" / "index.html")["film-0"]
+    assert film["sources"] == [] and "--burn" in film["remedy"]
+    assert command.main([*arguments, "--burn"]) == 0
+    assert blocks(tmp_path / "out" / "index.html")["film-0"]["sources"] == ["frames.mp4"]
+
+
+def test_a_page_of_very_many_videos_is_not_written_anew_after_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, written = shown.Page(tmp_path, 0.3), []
+    monkeypatch.setattr(shown, "write_text", lambda path, text: written.append(text.count('id="film-')))
+    for i in range(400):
+        page.add(f"v{i}", tmp_path / f"v{i}.mp4", [], 1.0, None)
+        page.write(due=True)
+    page.finish()
+    assert written[:100] == list(range(1, 101)) and written[-1] == 400 and len(written) < 140
 
 
 def test_one_bad_video_costs_itself(store: Path, detector_file: Path, tmp_path: Path) -> None:
@@ -160,7 +226,8 @@ def test_ctrl_c_leaves_what_is_finished_and_nothing_half_written(
     out = tmp_path / "out"
     assert command.main(["--detector", str(detector_file), "--out", str(out), str(store.parent / "videos")]) == 75
     assert read_detections(out / "detections.json").videos == ("a",)
-    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["a.csv", "a.png", "detections.json"]
+    written = sorted(path.name for path in out.rglob("*") if path.is_file())
+    assert written == ["a.csv", "a.png", "detections.json", "index.html"]
 
 
 def test_labels_are_burnt_in_while_they_last(tmp_path: Path) -> None:

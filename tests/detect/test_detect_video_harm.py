@@ -90,7 +90,8 @@ def test_a_list_that_climbs_out_writes_below_out_alone(here: Path, detector_file
     after = contents(here)
     assert {name: after[name] for name in before} == before
     assert {name for name in after if name not in before} == {
-        *("out/detections.json", "out/report.json", "out/videos/a.csv", "out/videos/a.png", "out/videos/a.mp4")
+        *("out/detections.json", "out/report.json", "out/index.html"),
+        *("out/videos/a.csv", "out/videos/a.png", "out/videos/a.mp4"),
     }
 
 

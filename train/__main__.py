@@ -1,0 +1,8 @@
+"""Lists the commands of this package: python -m train."""
+
+import sys
+
+from command.listing import tell_commands
+
+if __name__ == "__main__":
+    sys.exit(tell_commands(__file__))
