@@ -117,7 +117,7 @@ def opened(path: Path, truth: Annotations, fps: float | None) -> tuple[Store | N
             return store, found + remarks
         except StoreError as error:
             what, *remedy = SENTENCE.split(str(error), maxsplit=1)
-            found.append(Finding(_kind(what), ERROR, what, *remedy or ["Repair or remove these files"]))
+            found.append(Finding(_kind(what), ERROR, what, remedy[0] if remedy else "Repair or remove these files"))
             if found[-1].kind != "fps-differs":
                 break
     return None, found

@@ -131,7 +131,8 @@ def test_alone_nothing_is_asked_of_others() -> None:
 
 def test_shares_have_every_sample_once() -> None:
     shares = [Ranks(rank, 3).share(list(range(8))) for rank in range(3)]
-    assert sorted(sum(shares, [])) == list(range(8)) and {len(share) for share in shares} == {2, 3}
+    assert sorted(item for share in shares for item in share) == list(range(8))
+    assert {len(share) for share in shares} == {2, 3}
 
 
 def test_values_read_now_and_then_are_those_read_at_each_step() -> None:

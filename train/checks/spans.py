@@ -11,7 +11,7 @@ from features.importing.fit import Span, remark
 from features.storage import belonging
 from features.storage.rates import alike, usual_rate
 from features.storage.store import Store, StoreError
-from features.storage.table import Row
+from features.storage.table import TableRow
 from train.checks.finding import ERROR, NOTE, WARNING, Finding
 from train.checks.names import imported
 
@@ -54,13 +54,13 @@ def check_spans(store: Store, truth: Annotations, span: int) -> Iterator[Finding
         yield from _actions(truth, first, clips, span, made_elsewhere)
 
 
-def features_of(store: Store, video: str) -> list[Row]:
+def features_of(store: Store, video: str) -> list[TableRow]:
     """The rows of features of a video; chunks of flow and caches are none."""
     found = [store.row(video, stream) for stream in store.streams(video)]
     return sorted((row for row in found if row.num_steps >= 0), key=lambda row: (row.stream != "rgb", row.stream))
 
 
-def clips_of(store: Store, row: Row) -> Clips | None:
+def clips_of(store: Store, row: TableRow) -> Clips | None:
     try:
         attributes = store.attributes(row.video, row.stream)
         return Clips(int(attributes["window"]), int(attributes["stride"]))
@@ -68,7 +68,7 @@ def clips_of(store: Store, row: Row) -> Clips | None:
         return None
 
 
-def _streams(store: Store, rows: dict[str, list[Row]]) -> Iterator[Finding]:
+def _streams(store: Store, rows: dict[str, list[TableRow]]) -> Iterator[Finding]:
     """Streams that lack, do not belong together, or were made in several ways."""
     made_elsewhere = imported(store)
     again = "Repeat the commands that made them with one set of settings (what is right is skipped)"
@@ -130,7 +130,7 @@ def _streams(store: Store, rows: dict[str, list[Row]]) -> Iterator[Finding]:
         )
 
 
-def _rates(store: Store, truth: Annotations, first: dict[str, Row], made_elsewhere: bool) -> Iterator[Finding]:
+def _rates(store: Store, truth: Annotations, first: dict[str, TableRow], made_elsewhere: bool) -> Iterator[Finding]:
     unknown = tuple(video for video, row in first.items() if not row.fps > 0)
     if unknown:
         yield Finding(
@@ -174,7 +174,7 @@ def _rates(store: Store, truth: Annotations, first: dict[str, Row], made_elsewhe
 
 
 def _ends(
-    store: Store, truth: Annotations, first: dict[str, Row], clips: Clips | None, made_elsewhere: bool
+    store: Store, truth: Annotations, first: dict[str, TableRow], clips: Clips | None, made_elsewhere: bool
 ) -> Iterator[Finding]:
     """Durations: of the features' video against the annotated, and where the last clip ends."""
     known = {video: row for video, row in first.items() if truth.videos[video].duration_s > 0 and row.fps > 0}
@@ -217,7 +217,7 @@ def _ends(
             )
 
 
-def _are_turned(store: Store, first: Mapping[str, Row], spans: Sequence[Span], wrong: Sequence[str]) -> bool:
+def _are_turned(store: Store, first: Mapping[str, TableRow], spans: Sequence[Span], wrong: Sequence[str]) -> bool:
     """Whether the width of a few of the wrong ones would be the right number of steps."""
     known = {span.video: span for span in spans}
     try:
@@ -234,7 +234,7 @@ def _import_again(store: Store) -> str:
 
 
 def _actions(
-    truth: Annotations, first: dict[str, Row], clips: Clips, span: int, made_elsewhere: bool
+    truth: Annotations, first: dict[str, TableRow], clips: Clips, span: int, made_elsewhere: bool
 ) -> Iterator[Finding]:
     short, long, beyond = Counter[str](), Counter[str](), Counter[str]()
     total = 0
