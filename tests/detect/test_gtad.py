@@ -97,6 +97,16 @@ def test_gradients_flow_back_through_the_alignment() -> None:
     assert x.grad is not None and x.grad[4, 3].item() == pytest.approx(slope.item(), rel=1e-4)
 
 
+def test_one_process_may_detect_first_and_train_afterwards() -> None:
+    """The operator is made once: made in inference mode it could not be trained with."""
+    alignment.cache_clear()
+    model = head()
+    with torch.inference_mode():
+        model(*sample())
+    model(*sample())["map"].sum().backward()
+    assert model.map.entry.weight.grad is not None and model.map.entry.weight.grad.abs().sum() > 0
+
+
 # ---- padding
 
 

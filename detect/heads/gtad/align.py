@@ -82,7 +82,9 @@ class _Product(torch.autograd.Function):
 
 @functools.lru_cache(maxsize=4)  # 45 MB each at 256 steps and 64 durations
 def alignment(steps: int, durations: int, bins: int, device: torch.device) -> Alignment:
-    return Alignment(steps, durations, bins, device)
+    """The operator, made once for detecting and for training: not of tensors that only one of these may use."""
+    with torch.inference_mode(False), torch.no_grad():
+        return Alignment(steps, durations, bins, device)
 
 
 def places_of(d: int, bins: int) -> tuple[Tensor, Tensor, float]:
