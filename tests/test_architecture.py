@@ -42,7 +42,7 @@ SUB_PACKAGES = {  # and what each may import of its own package
     "evaluate.metrics": {"evaluate.files"},
     "evaluate.errors": {"evaluate.files", "evaluate.metrics"},
     "evaluate.reporting": {"evaluate.files", "evaluate.metrics", "evaluate.errors"},
-    "evaluate.watching": {"evaluate.files", "evaluate.reporting"},
+    "evaluate.watching": {"evaluate.files", "evaluate.metrics", "evaluate.reporting"},
     "detect.heads": set(),
     "detect.model": {"detect.heads"},
     "train.data": set(),
