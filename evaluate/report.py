@@ -6,14 +6,16 @@
         --cost features/demo.reports flow/demo.reports runs/rgb/detections.report.json \\
         --out report.html --json report.json --timeline timeline.png
 
-Prints a table and writes what is asked for. The page is one HTML file that loads nothing. Runs called rgb (or rgb-only)
-and two-stream set the ends of "gap closed"; other names can be given the part with --baseline and --ceiling.
+Prints a table and writes what is asked for. The page is one HTML file that loads nothing; with --videos its timelines
+link to a second one, report.videos.html, that plays the videos with what each run detected in them. Runs called rgb (or
+rgb-only) and two-stream set the ends of "gap closed"; other names can be given the part with --baseline and --ceiling.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from command.outputs import check_outputs
 from command.runner import run_command
@@ -28,6 +30,8 @@ from evaluate.reporting.findings import Findings, find, roles_of
 from evaluate.reporting.page import report_page
 from evaluate.reporting.timeline_png import draw_timeline
 from evaluate.reporting.timeline_rows import choose_videos
+from evaluate.watching.of_runs import films_of, find_videos, least_of
+from evaluate.watching.page import watch_page
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -53,6 +57,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N|ID",
         help="how many videos to choose, or which (default: 3)",
     )
+    parser.add_argument(
+        "--videos",
+        nargs="+",
+        type=Path,
+        metavar="VIDEO",
+        help="files or folders: each timeline of the page links to a second page beside it that plays its video",
+    )
     parser.add_argument("--cost", nargs="+", metavar="REPORT", help="reports of the commands, as for evaluate.cost")
     parser.add_argument("--baseline", help="run that others are compared with; default: one called rgb, or the first")
     parser.add_argument("--ceiling", help="run that the gap is measured to; default: one called two-stream")
@@ -77,7 +88,9 @@ def work(args: argparse.Namespace) -> int:
         raise ProtocolError(f"--resamples {args.resamples}: expected 0 or more")
     reports = read_reports(args.cost) if args.cost else []
     read = [*truth_files(args.annotations), *parse_runs(args.runs).values(), *(report.path for report in reports)]
-    check_outputs({"--out": args.out, "--json": args.json, "--timeline": args.timeline}, read)
+    watch = args.out.with_suffix(".videos.html") if args.out and args.videos else None
+    outputs = {"--out": args.out, "--json": args.json, "--timeline": args.timeline, "the page of --videos": watch}
+    check_outputs(outputs, [*read, *(args.videos or ())])
     runs = judged_runs(args)
     found = find(
         runs,
@@ -89,7 +102,8 @@ def work(args: argparse.Namespace) -> int:
     notes = [f"{run.name}: {remark}" for run in runs for remark in run.score.remarks]
     notes += found.cost.notes if found.cost else ()
     if args.out:
-        write_text(args.out, report_page(found, args.title))
+        links = write_watching(found, watch, args.videos, notes) if watch else {}
+        write_text(args.out, report_page(found, args.title, links))
     if args.json:
         write_json(args.json, found.to_json())
     if args.timeline:
@@ -101,6 +115,18 @@ def work(args: argparse.Namespace) -> int:
         if found.cost:
             print(f"\n{cost_table(found.cost)}")
     return 0
+
+
+def write_watching(found: Findings, page: Path, given: Sequence[Path], notes: list[str]) -> dict[str, str]:
+    """The page that plays the videos of the timelines. Returns video -> link to it; notes videos without a file."""
+    files = find_videos([strip.video for strip in found.strips], given)
+    missing = [strip.video for strip in found.strips if strip.video not in files]
+    if missing:
+        notes.append(f"--videos: no file of {', '.join(missing)}; a file is called as its video in the annotations")
+    films = films_of({run.name: run.score for run in found.runs}, found.strips, files, page.parent)
+    if films:
+        write_text(page, watch_page(films, least_of(found.strips)))
+    return {film.name: f"{quote(page.name)}#{urlencode({'video': film.name})}" for film in films}
 
 
 def wanted_videos(texts: Sequence[str], annotations: Annotations) -> list[str]:

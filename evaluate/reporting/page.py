@@ -1,5 +1,6 @@
 """The report as one HTML file that loads nothing: tables and inline charts, for the screen and for paper."""
 
+from collections.abc import Mapping
 from html import escape
 
 import numpy as np
@@ -29,11 +30,12 @@ MANY_TIOU = 7  # above this, the table shows the first, the middle and the last
 Colours = dict[str, str]
 
 
-def report_page(found: Findings, title: str) -> str:
-    """The whole page."""
+def report_page(found: Findings, title: str, watch: Mapping[str, str] | None = None) -> str:
+    """The whole page. watch: video -> link to a page that plays it."""
     colours = {run.name: RUN_COLOURS[i % len(RUN_COLOURS)] for i, run in enumerate(found.runs)}
-    parts = (scores, curves, gains, errors, hardness, agreements, timelines)
-    body = [heading(found, title), *(part(found, colours) for part in parts), cost(found), remarks(found)]
+    parts = (scores, curves, gains, errors, hardness, agreements)
+    body = [heading(found, title), *(part(found, colours) for part in parts), timelines(found, watch or {})]
+    body += [cost(found), remarks(found)]
     return document(title, STYLE, "\n".join(part for part in body if part))
 
 
@@ -206,7 +208,7 @@ def agreements(found: Findings, colours: Colours) -> str:
     return section("Agreement", lead, figure(chart), table(head, rows))
 
 
-def timelines(found: Findings, colours: Colours) -> str:
+def timelines(found: Findings, watch: Mapping[str, str]) -> str:
     """Truth and detections of some videos."""
     if not found.strips:
         return ""
@@ -222,7 +224,7 @@ def timelines(found: Findings, colours: Colours) -> str:
         "Timelines",
         lead,
         figure(legend(legend_of(tones)), kind="legend"),
-        *(figure(strip_chart(strip, tones, names)) for strip in found.strips),
+        *(figure(strip_chart(strip, tones, names), _link(strip.video, watch)) for strip in found.strips),
     )
 
 
@@ -263,6 +265,10 @@ def remarks(found: Findings) -> str:
         for remark, names in told.items()
     )
     return section("Files and remarks", "", f"<ul>{files}{notes}</ul>")
+
+
+def _link(video: str, watch: Mapping[str, str]) -> str:
+    return f'<a href="{escape(watch[video])}">Watch {escape(video)}</a>' if video in watch else ""
 
 
 def _of(names: list[str]) -> str:

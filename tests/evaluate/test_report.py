@@ -169,6 +169,27 @@ def test_cost_and_timeline_are_part_of_it(world: dict[str, str], tmp_path: Path,
     assert image.imread(picture).shape[1] > 1000
 
 
+def test_timelines_link_to_a_page_that_plays_their_videos(world: dict[str, str], tmp_path: Path, capsys):
+    for name in ("deep/v03.mp4", "v_v05.webm", "v03.npy"):  # a folder above, a prefix, features of the same name
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / name).touch()
+    out = tmp_path / "report.html"
+    shown = ["--timeline-videos", "v03", "v05", "v07", "--videos", str(tmp_path / "videos")]
+    assert command.main([*arguments(world), "--out", str(out), *shown]) == 0
+    assert "--videos: no file of v07;" in capsys.readouterr().err
+    links = re.findall(r'<a href="(.+?)">Watch (.+?)</a>', out.read_text())
+    assert links == [(f"report.videos.html#video={video}", video) for video in ("v03", "v05")]
+    page = (tmp_path / "report.videos.html").read_text()
+    films = [json.loads(text) for text in re.findall(r'id="film-\d">(.*?)</script>', page)]
+    assert [film["sources"] for film in films] == [["videos/deep/v03.mp4"], ["videos/v_v05.webm"]]
+    for film in films:
+        assert [t["name"] for t in film["tracks"]] == ["truth", "rgb", "direct", "decomposed", "two-stream"]
+        of_run = json.loads(Path(world["rgb"]).read_text())["results"][film["name"]]
+        assert sorted(film["tracks"][1]["score"]) == sorted(row["score"] for row in of_run)  # all, not only the likely
+    assert command.main([*arguments(world), "--out", str(out), "--videos", str(tmp_path / "gone")]) == 2
+    assert "gone: No such file" in capsys.readouterr().err
+
+
 def test_errors_name_what_is_wrong(world: dict[str, str], tmp_path: Path, capsys):
     assert command.main([*arguments(world), "--ceiling", "oracle", "--out", str(tmp_path / "r.html")]) == 2
     assert "--ceiling oracle: no run of this name; there are rgb, direct, decomposed" in capsys.readouterr().err
