@@ -88,68 +88,58 @@ def _look_at_name(store: Store, seen: _Seen, video: str, stream: str) -> None:
         seen.kinds["named-other-cue"][stream].append(video)
 
 
+TEXTS = {  # kind -> severity, what is said of n videos and stream s, remedy (None: by where features come from)
+    "nan": (ERROR, "{n} videos hold NaN or infinity in {s}", None),
+    "all-zero": (ERROR, "{s} of {n} videos is zero throughout", None),
+    "constant": (ERROR, "{s} of {n} videos is the same at every step", None),
+    "zero-steps": (WARNING, "{s} of {n} videos is zero at many steps: padded?", "Store them without their padding"),
+    "steps-repeated": (
+        WARNING,
+        "{s} of {n} videos repeats its steps: stretched?",
+        "Take the features as they were extracted, and their own stride",
+    ),
+    "huge": (
+        WARNING,
+        "{s} of {n} videos holds numbers above 10,000",
+        "Are these features, before any layer that classifies? Take the pooled ones",
+    ),
+    "cues-alike": (
+        ERROR,
+        "{s} are the same numbers in {n} videos",
+        "One was saved as the other: bring in the right files",
+    ),
+    "named-other-cue": (
+        ERROR,
+        "{s} of {n} videos comes from files that are called after the other cue",
+        "Import them as what they are: --columns flow=0:1024 (or rgb=0:1024)",
+    ),
+}
+
+
 def _told(seen: _Seen, source: str) -> Iterator[Finding]:
     if seen.unreadable:
-        yield Finding(
-            "unreadable",
-            ERROR,
-            f"{len(seen.unreadable)} videos cannot be read: {next(iter(seen.unreadable.values())).rstrip('.')}",
-            "features.verify lists all of them",
-            tuple(seen.unreadable),
-        )
-    texts = {
-        "nan": (ERROR, "{n} videos hold NaN or infinity in {s}", source),
-        "all-zero": (ERROR, "{s} of {n} videos is zero throughout", source),
-        "constant": (ERROR, "{s} of {n} videos is the same at every step", source),
-        "zero-steps": (WARNING, "{s} of {n} videos is zero at many steps: padded?", "Store them without their padding"),
-        "steps-repeated": (
-            WARNING,
-            "{s} of {n} videos repeats its steps: stretched?",
-            "Take the features as they were extracted, and their own stride",
-        ),
-        "huge": (
-            WARNING,
-            "{s} of {n} videos holds numbers above 10,000",
-            "Are these features, before any layer that classifies? Take the pooled ones",
-        ),
-        "cues-alike": (
-            ERROR,
-            "{s} are the same numbers in {n} videos",
-            "One was saved as the other: bring in the right files",
-        ),
-        "named-other-cue": (
-            ERROR,
-            "{s} of {n} videos comes from files that are called after the other cue",
-            "Import them as what they are: --columns flow=0:1024 (or rgb=0:1024)",
-        ),
-    }
+        first = next(iter(seen.unreadable.values())).rstrip(".")
+        what = f"{len(seen.unreadable)} videos cannot be read: {first}"
+        yield Finding("unreadable", ERROR, what, "features.verify lists all of them", tuple(seen.unreadable))
     for kind, streams in seen.kinds.items():
-        severity, what, remedy = texts[kind]
+        severity, what, remedy = TEXTS[kind]
         for stream, videos in streams.items():
-            yield Finding(kind, severity, what.format(s=stream, n=len(videos)), remedy, tuple(videos))
+            yield Finding(kind, severity, what.format(s=stream, n=len(videos)), remedy or source, tuple(videos))
     for stream, widths in seen.widths.items():
         usual = Counter(widths.values()).most_common(1)[0][0]
         if odd := tuple(video for video, width in widths.items() if width != usual):
             turned = len(odd) >= 2 and len(set(widths.values())) > 2
-            yield Finding(
-                "width-differs",
-                ERROR,
-                f"{stream} of {len(odd)} videos has another width than {usual}, such as {widths[odd[0]]}",
-                "The arrays look transposed, (D, T): features.importer --layout DT turns them" if turned else source,
-                odd,
-            )
-    copies = defaultdict(set)
+            look = "The arrays look transposed, (D, T): features.importer --layout DT turns them"
+            what = f"{stream} of {len(odd)} videos has another width than {usual}, such as {widths[odd[0]]}"
+            yield Finding("width-differs", ERROR, what, look if turned else source, odd)
+    copies: dict[str, set[str]] = defaultdict(set)
     for (stream, _), videos in seen.digests.items():
         if len(videos) > 1:
             copies[stream].update(videos)
     for stream, twice in copies.items():
-        yield Finding(
-            "features-repeated",
-            WARNING,
-            f"{len(twice)} videos have the very features of another one in {stream}",
-            "Were they saved under the wrong name, or is it one video twice? Keep one of each",
-            tuple(sorted(twice)),
-        )
+        what = f"{len(twice)} videos have the very features of another one in {stream}"
+        remedy = "Were they saved under the wrong name, or is it one video twice? Keep one of each"
+        yield Finding("features-repeated", WARNING, what, remedy, tuple(sorted(twice)))
 
 
 def _swapped(seen: _Seen, made_elsewhere: bool) -> Iterator[Finding]:
