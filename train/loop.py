@@ -15,10 +15,9 @@ from train import checkpoint
 from train.checkpoint import Run
 from train.config import Config
 from train.data.dataset import Batch, Samples
-from train.log import Log, Silent
+from train.log import Log, Silent, Values, values_of
 from train.optimiser import learning_rate, trainable
 from train.ranks import ALONE, Ranks
-from train.values import values_of
 
 
 def fit(
@@ -53,12 +52,7 @@ def fit(
     with tqdm(total=steps, initial=run.step, unit="step", desc=out.name, mininterval=1.0) as progress:
         while run.epoch < epochs:
             for batch in samples.batches(run.epoch, first=run.position):
-                try:
-                    losses, norm = learn(run, method, batch.to(device), parameters, config.clip_norm, ranks)
-                except (RuntimeError, ValueError):  # such as of weights that are not finite any more
-                    if ranks.size == 1:  # others may not have failed, and would not answer
-                        values.read(run.sums)
-                    raise
+                losses, norm = learn(run, method, batch.to(device), parameters, config.clip_norm, values, ranks)
                 values.keep(run.step, losses, norm, batch.videos, run.sums)
                 for group in run.optimiser.param_groups:
                     group["lr"] = rate(run.step) * group.get("share", 1.0)  # runs of before have none
@@ -88,11 +82,16 @@ def fit(
 
 
 def learn(
-    run: Run, method: nn.Module, batch: Batch, parameters: list[Tensor], clip_norm: float, ranks: Ranks
+    run: Run, method: nn.Module, batch: Batch, parameters: list[Tensor], clip_norm: float, values: Values, ranks: Ranks
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Gradients of the whole batch, clipped; the losses of this rank's share, their sum as "loss" first, and the norm
     of the gradient."""
-    losses = method(batch)
+    try:
+        losses = method(batch)
+    except (RuntimeError, ValueError):  # such as of weights that are not finite any more, which a step before tells
+        if ranks.size == 1:  # others may not have failed, and would not answer
+            values.read(run.sums)
+        raise
     total = torch.stack(list(losses.values())).sum()
     run.optimiser.zero_grad(set_to_none=True)
     (total * ranks.size).backward()  # the mean over ranks is then the sum of their shares

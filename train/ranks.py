@@ -107,9 +107,7 @@ class Ranks:
         """The method as the loop calls it; its gradients become means over ranks of what each has."""
         if self.size == 1:
             return method
-        with (
-            warnings.catch_warnings()
-        ):  # buffers are alike on all ranks; the name of the option changes between versions
+        with warnings.catch_warnings():  # of an option whose name changes between versions
             warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(method, broadcast_buffers=False, find_unused_parameters=True)
 

@@ -78,7 +78,7 @@ class NamedHead(Head):
         """The head's, and "label": the focal loss of all steps and classes over the steps with an action."""
         losses = self.finder.loss(found_by_head(predictions), assignment, normaliser)
         focal = sigmoid_focal(predictions["names"].float(), assignment["names"]) * predictions["steps"][:, :, None]
-        return {**losses, "label": focal.sum() / assignment["names"].sum().clamp(min=1)}
+        return {**losses, "label": focal.sum() / self.whole(assignment["names"].sum()).clamp(min=1)}
 
     def distill(self, student: Predictions, teacher: Predictions) -> dict[str, Tensor]:
         """The head's, and "label": |q − p| · KL(teacher ‖ student) over the sum of the teacher's confidences."""
@@ -87,7 +87,7 @@ class NamedHead(Head):
         theirs = teacher["names"].detach().float()
         mimic = soft_cross_entropy(student["names"].float(), theirs) * steps[:, :, None]
         confidence = theirs.amax(2).sigmoid() * steps
-        return {**losses, "label": mimic.sum() / confidence.sum().clamp(min=1)}
+        return {**losses, "label": mimic.sum() / self.whole(confidence.sum()).clamp(min=1)}
 
     def for_student(self, predictions: Predictions) -> Predictions:
         own = {name: predictions[name] for name in OWN}

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from train.distill import atomic_contrast, boundary_saliency, changes, contextual_relation, correlations
+from train.methods.distill import atomic_contrast, boundary_saliency, changes, contextual_relation, correlations
 
 FULL = torch.ones(1, 4, dtype=torch.bool)
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from detect.heads import HEADS
 from train.config import TrainingError
 from train.data.dataset import Batch, RearrangedView, TeacherView
+from train.log import Values
 from train.methods import METHODS
 from train.methods.base import Method
 from train.ranks import ALONE, Ranks
 from train.run import main
-from train.values import Values
 
 ROOT = Path(__file__).resolve().parents[2]
 TWENTY_STEPS = ["--epochs", "20", "--set", "sampling.batch_size=5", "--set", "model.dropout=0"]  # shares of 3 and 2

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from detect.model.detector import Detector
 from train.data.dataset import Batch
-from train.distill import atomic_contrast, boundary_saliency, contextual_relation
 from train.methods.base import Method, assign, rgb_alone, taught_by_joint_teacher, under
+from train.methods.distill import atomic_contrast, boundary_saliency, contextual_relation
 
 
 @dataclass(frozen=True)

@@ -179,12 +179,13 @@ class GTAD(Head):
         classes, overlaps = (predictions["map"][:, channel].float() for channel in (CLASS, OVERLAP))
         sides = {
             side: config.boundary_weight
-            * balanced_entropy(predictions[side].float(), assignment[side], valid[:, 0])
+            * balanced_entropy(predictions[side].float(), assignment[side], valid[:, 0], whole=self.whole)
             for side in ("start", "end")
         }  # fmt: skip
         return {
-            "class": config.class_weight * balanced_entropy(classes, is_action, valid, MARGIN),
-            "overlap": config.overlap_weight * overlap_error(overlaps, overlap, overlap_weights(overlap, valid)),
+            "class": config.class_weight * balanced_entropy(classes, is_action, valid, MARGIN, self.whole),
+            "overlap": config.overlap_weight
+            * overlap_error(overlaps, overlap, overlap_weights(overlap, valid, self.whole), self.whole),
             **sides,
         }
 
@@ -193,12 +194,13 @@ class GTAD(Head):
         config, valid = self.config, student["valid"] & teacher["valid"]
         ours, theirs = student["map"].float(), teacher["map"].float()
         sides = {
-            side: config.boundary_weight * mimicry(student[side].float(), teacher[side].float(), valid[:, 0])
+            side: config.boundary_weight
+            * mimicry(student[side].float(), teacher[side].float(), valid[:, 0], whole=self.whole)
             for side in ("start", "end")
         }
         return {
-            "class": config.class_weight * mimicry(ours[:, CLASS], theirs[:, CLASS], valid, MARGIN),
-            "overlap": config.overlap_weight * overlap_mimicry(ours[:, OVERLAP], theirs[:, OVERLAP], valid),
+            "class": config.class_weight * mimicry(ours[:, CLASS], theirs[:, CLASS], valid, MARGIN, self.whole),
+            "overlap": config.overlap_weight * overlap_mimicry(ours[:, OVERLAP], theirs[:, OVERLAP], valid, self.whole),
             **sides,
         }
 
