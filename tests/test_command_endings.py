@@ -69,7 +69,7 @@ COMMANDS = [
     name
     for name in modules()
     if 'if __name__ == "__main__":' in source(name) and name != WORKER and not name.endswith(".__main__")
-]  # a package's own __main__ lists its commands: tests/test_listing.py
+]  # a package's own __main__ lists its commands: tests/test_package_lists.py
 
 
 @pytest.fixture
