@@ -27,6 +27,7 @@ PACKAGES = ("command", "flow", "extract", "features", "detect", "train", "evalua
 WORKER = "features.running.child"  # started by features.running.supervisor, never by a user
 CAUGHT = {  # never reach a user: their catchers say the same with the name of the file
     "DecodingStopped", "Altered", "DamagedError", "ClassIdError", "PickleError", "_NamedTwice",
+    "NoTime",
 }  # fmt: skip
 
 # Arguments that name files which are not what they ought to be; `wrong.txt` holds a sentence.
@@ -51,6 +52,9 @@ WRONG_FILE = {
     "flow.gradient": "--videos missing.mp4 --out out.h5",
     "flow.tvl1": "--videos missing.mp4 --out out.h5 --backend opencv",
     "flow.view": "--video wrong.txt --out out.png",
+    "flowless.annotations": "wrong.txt --videos missing.mp4 --out out.json",
+    "flowless.doctor": "--features wrong.txt --annotations wrong.txt",
+    "flowless.probe": "--videos missing.mp4",
     "flowless.study": "--features wrong.txt --annotations wrong.txt --out out",
     "train.run": "--features wrong.txt --annotations wrong.txt --out out",
 }
