@@ -44,10 +44,10 @@ from extract.cues.cue import MOTION_CUES, RGB
 from extract.pipeline.plan import choose_device, computes_bfloat16
 from extract.pipeline.settings import SettingsError
 from extract.students.clip_samples import TaughtVideo, VideoClips
-from extract.students.ranks import ALONE, Ranks, joined
 from extract.students.student import Student, StudentRecipe
 from extract.students.training import Epoch, Training, train_student
 from features.running.options import add_verify
+from features.running.ranks import ALONE, Ranks, device_of_rank, joined
 from features.storage.store import Store
 from flow.decode.video import VideoError, list_videos, probe
 
@@ -65,7 +65,8 @@ def distill(args: argparse.Namespace) -> int:
     store = features.open(args.features, verify=args.verify)
     stream = args.stream or first_motion(store)
     videos = taught_videos(store, stream, args.videos)
-    with joined(choose_device(args.device)) as (ranks, device):
+    with joined() as ranks:
+        device = device_of_rank(choose_device(args.device), ranks)
         training, kept = train(args, store, stream, videos, ranks, device)
     if not ranks.first:
         return 0

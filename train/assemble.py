@@ -21,6 +21,7 @@ from detect.model.detector import Detector, DetectorConfig, sample_rule
 from detect.windows import SampleRule
 from evaluate.files.annotations import Annotations, read_annotations
 from features.importing.fit import misfit
+from features.running.ranks import ALONE, Ranks, device_of_rank
 from features.storage.rates import note_of_many, rates_of, usual_rate
 from features.storage.store import Store
 from train.checkpoint import Run
@@ -33,7 +34,6 @@ from train.methods import METHODS
 from train.methods.base import Method
 from train.optimiser import Average, make_optimiser
 from train.origin import Origin, annotations_id, origin_of
-from train.ranks import ALONE, Ranks, device_of_rank
 from train.settings import check_types, from_dict
 from train.teacher import ROLES, LiveTeacher, cache_of, cache_teacher, check_teacher, motion_branch
 

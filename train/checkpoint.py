@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from detect.model.sealed import DamagedError, check_seal, first_line, read_unsealed, write_sealed
+from features.running.ranks import ALONE, Ranks
 from train.config import TrainingError
 from train.methods.base import Method
 from train.optimiser import Average
-from train.ranks import ALONE, Ranks
 
 SCHEMA = "flowless-run/1"
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from command.writing import write_whole
-from train.ranks import ALONE, Ranks
+from features.running.ranks import ALONE, Ranks
 from train.settings import TrainingError
 
 READ_EVERY = 50  # steps, of an accelerator

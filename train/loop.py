@@ -1,23 +1,30 @@
-"""The training loop. It knows a method only as `method(batch) -> dict[str, Tensor]`, its losses."""
+"""The training loop. It knows a method only as `method(batch) -> dict[str, Tensor]`, its losses.
+
+Of several processes (ranks) each takes its share of every batch. What is divided by a count (positives, steps, the
+confidence of a teacher) is divided by the sum of all shares' counts, so that the losses of the shares add up to that of
+the whole batch and gradients are those of one process.
+"""
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from command.signals import Interrupted
+from features.running.ranks import ALONE, Ranks
 from train import checkpoint
 from train.checkpoint import Run
 from train.config import Config
 from train.data.dataset import Batch, Samples
 from train.log import Log, Silent, Values, values_of
 from train.optimiser import learning_rate, trainable
-from train.ranks import ALONE, Ranks
 
 
 def fit(
@@ -47,7 +54,7 @@ def fit(
     parameters = list(trainable(run.method))
     device = parameters[0].device
     run.method.train()
-    method = ranks.wrapped(run.method)
+    method = averaged(run.method, ranks)
     values, saved_at = values_of(device, ranks), time.monotonic()
     with tqdm(total=steps, initial=run.step, unit="step", desc=out.name, mininterval=1.0) as progress:
         while run.epoch < epochs:
@@ -79,6 +86,15 @@ def fit(
                 raise Interrupted(f"{out}: stopped after {run.step} steps")
     if ranks.first:
         run.deployable(out / "detector.pt")
+
+
+def averaged(method: nn.Module, ranks: Ranks) -> nn.Module:
+    """The method as the loop calls it: its gradients become means over ranks of what each has."""
+    if ranks.size == 1:
+        return method
+    with warnings.catch_warnings():  # buffers are alike on all ranks; the name of the option changes between versions
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(method, broadcast_buffers=False, find_unused_parameters=True)
 
 
 def learn(

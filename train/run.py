@@ -37,6 +37,7 @@ from detect.devices import choose_device
 from detect.heads import HEADS
 from detect.missing import MISSING
 from features.running.options import add_verify
+from features.running.ranks import Ranks, joined
 from train import checkpoint
 from train.assemble import Material, assemble, check_members, open_material, origin_for, without_missing
 from train.checkpoint import Run
@@ -46,7 +47,6 @@ from train.folder import begin, is_finished, run_to_resume
 from train.log import open_log
 from train.loop import fit
 from train.methods import METHODS
-from train.ranks import Ranks, joined
 from train.recipes import recipe_for
 from train.recipes.recipe import NAMES, automatic
 from train.settings import set_values

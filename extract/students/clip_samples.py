@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from extract.students.ranks import ALONE, Ranks
+from features.running.ranks import ALONE, Ranks
 from features.storage.store import Store
 from flow.decode.geometry import Geometry
 from flow.decode.video import VideoError, read_frames
@@ -98,7 +98,7 @@ class VideoClips:
             for video in videos
             for first in range(0, video.num_clips, CLIPS_OF_A_CHUNK)
         ]
-        self.chunks = self.of_all_ranks[ranks.rank :: ranks.size]
+        self.chunks = ranks.share(self.of_all_ranks)
         self.num_clips = sum(chunk.count for chunk in self.chunks)
         self.num_clips_of_all = sum(chunk.count for chunk in self.of_all_ranks)
         self.dim = int(store.read(videos[0].name, stream, 0, 1).shape[1])

@@ -15,9 +15,10 @@ from command.signals import Interrupted
 from command.writing import write_whole
 from extract.backbones.base import APPEARANCE, MOTION, Backbone
 from extract.backbones.checkpoints import WeightsError
+from extract.students.averages import average_buffers, average_gradients, clips_of_a_step
 from extract.students.clip_samples import ClipSource
-from extract.students.ranks import ALONE, Ranks
 from extract.students.student import Student, StudentRecipe, Teachers, device_type, draw_colours, explained, one_cycle
+from features.running.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Training:
         ranks: the processes that train together, each with a source of clips of its own.
         """
         self.recipe, self.source, self.device, self.bfloat16 = recipe, source, device, bfloat16
-        self.ranks, self.batch = ranks, ranks.share(recipe.batch)
-        self.per_epoch = ranks.least(source.num_clips // self.batch)
+        self.ranks, self.batch = ranks, clips_of_a_step(recipe.batch, ranks)
+        self.per_epoch = min(ranks.all(source.num_clips // self.batch))
         if self.per_epoch < 1:
             raise WeightsError(
                 f"{source.num_clips} clips do not fill a batch of {self.batch}: give more videos or a smaller --batch"
@@ -102,7 +103,7 @@ class Training:
         loss = terms[MOTION] + recipe.appearance_weight * sum(terms[name] for name in terms if name != MOTION)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.ranks.average_gradients(self.student.parameters())
+        average_gradients(self.student.parameters(), self.ranks)
         steps = recipe.epochs * self.per_epoch
         for group in self.optimiser.param_groups:
             group["lr"] = one_cycle(self.step, steps, recipe.learning_rate, recipe.warmup)
@@ -113,10 +114,10 @@ class Training:
     def close_epoch(self, held_out: ClipSource | None) -> Epoch:
         """R2 on held-out clips after the last step of an epoch; the best backbone so far is kept."""
         r2: dict[str, float] = {}
-        self.ranks.average_buffers(self.student.backbone.buffers())
+        average_buffers(self.student.backbone.buffers(), self.ranks)
         if held_out is not None and self.ranks.first:
             r2 = explained(self.teachers, held_out, self.recipe.batch, self.device, self.bfloat16)
-        r2 = self.ranks.from_first(r2)
+        r2 = self.ranks.all(r2)[0]  # the others wait for it
         made = Epoch(self.epoch - 1, self.step, self.loss / self.per_epoch, r2.get(MOTION), r2.get(APPEARANCE))
         score = made.score
         if score is None or all(one.score is None or one.score < score for one in self.history):
@@ -174,7 +175,7 @@ def train_student(
     total, ranks = training.recipe.epochs * training.per_epoch, training.ranks
     if training.step == 0:
         training.teachers.measure(training.source, training.device)
-        ranks.average_buffers(training.student.buffers())
+        average_buffers(training.student.buffers(), ranks)
     shown = {"unit": "step", "desc": "student", "mininterval": 1.0, "disable": not ranks.first}
     with tqdm(total=total, initial=training.step, **shown) as progress:
         while not training.finished:

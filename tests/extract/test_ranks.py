@@ -15,10 +15,11 @@ from extract import motion, synthetic
 from extract.backbones import build_backbone
 from extract.backbones.checkpoints import read_state
 from extract.pipeline.settings import SettingsError
+from extract.students.averages import average_gradients, clips_of_a_step
 from extract.students.clip_samples import ClipArrays
-from extract.students.ranks import ALONE, Ranks
 from extract.students.student import Student, StudentRecipe
 from extract.students.training import Training, train_student
+from features.running.ranks import ALONE, Ranks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +38,7 @@ def two_steps(rank: int, folder: str) -> None:
     kept = train_student(training, source, told=told.append)
     tensor = torch.nn.Parameter(torch.zeros(2))
     tensor.grad = torch.tensor([1.0, 3.0]) * (rank + 1)
-    ranks.average_gradients([tensor])
+    average_gradients([tensor], ranks)
     result = {
         "weights": kept.state_dict(),
         "mean": tensor.grad,
@@ -65,15 +66,15 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
 def test_one_process_alone_changes_nothing_and_asks_nobody() -> None:
     tensor = torch.nn.Parameter(torch.zeros(2))
     tensor.grad = torch.tensor([1.0, 3.0])
-    ALONE.average_gradients([tensor])
-    assert tensor.grad.tolist() == [1.0, 3.0] and ALONE.least(7) == 7 and ALONE.any(True) and not ALONE.any(False)
+    average_gradients([tensor], ALONE)
+    assert tensor.grad.tolist() == [1.0, 3.0] and ALONE.all(7) == [7] and ALONE.any(True) and not ALONE.any(False)
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused() -> None:
-    assert Ranks(0, 4).share(32) == 8
+    assert clips_of_a_step(32, Ranks(0, 4)) == 8
     for batch in (30, 4):
         with pytest.raises(SettingsError, match=f"--batch {batch}: 4 processes .*Take a multiple of 4, at least 8"):
-            Ranks(0, 4).share(batch)
+            clips_of_a_step(batch, Ranks(0, 4))
 
 
 def test_torchrun_writes_one_student_from_the_clips_of_all(tmp_path: Path) -> None:

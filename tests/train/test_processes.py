@@ -14,12 +14,12 @@ from small_methods import batch_of, make, with_joint_teacher
 from torch import Tensor
 
 from detect.heads import HEADS
+from features.running.ranks import ALONE, Ranks
 from train.config import TrainingError
 from train.data.dataset import Batch, RearrangedView, TeacherView
 from train.log import Values
 from train.methods import METHODS
 from train.methods.base import Method
-from train.ranks import ALONE, Ranks
 from train.run import main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,11 +12,11 @@ from conftest import TinyWorld, write_features
 
 import features
 from detect.model.detector import Detector
+from features.running.ranks import Ranks
 from features.storage.store import build_index
 from train import checkpoint
 from train.log import read
 from train.loop import Samples
-from train.ranks import Ranks
 from train.run import main
 
 STRETCH = [

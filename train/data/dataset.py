@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 from detect.heads.base import Croppable, Predictions, Rearranged, Rearranging, Targets
 from detect.model.detector import Detector
 from detect.windows import SampleRule
+from features.running.ranks import ALONE, Ranks
 from features.storage.store import Store
 from train.config import Sampling, TrainingError
 from train.data.memory import Memory
 from train.data.videos import Answer, Pool, Video, read_steps
-from train.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)

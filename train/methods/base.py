@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from detect.heads.base import Assignment, Head, Predictions, Rearranging
 from detect.model.detector import Detector
+from features.running.ranks import ALONE, Ranks
 from train.config import TrainingError
 from train.data.dataset import Batch
-from train.ranks import ALONE, Ranks
 
 
 class Method(nn.Module, ABC):

@@ -1,14 +1,8 @@
-"""The processes that train one detector together, as torchrun starts them; a single one where it did not.
-
-Each takes its share of every batch. What is divided by a count (positives, steps, the confidence of a teacher) is
-divided by the sum of all shares' counts, so that the losses of the shares add up to that of the whole batch and
-gradients are those of one process.
-"""
+"""The processes that train one network together, as torchrun starts them; a single one where it did not."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +10,9 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from command.errors import FlowlessError
-from train.settings import TrainingError
 
 T = TypeVar("T")
 
@@ -97,19 +89,11 @@ class Ranks:
             return done
         if not self.first:
             raise SystemExit(2)
-        raise error or TrainingError(next(f"rank {rank}: {text}" for rank, text in enumerate(said) if text))
+        raise error or FlowlessError(next(f"rank {rank}: {text}" for rank, text in enumerate(said) if text))
 
     def share(self, items: list[T]) -> list[T]:
-        """This rank's items of those of a batch; together the ranks have each once."""
+        """This rank's items, such as those of a batch; together the ranks have each once."""
         return items[self.rank :: self.size]
-
-    def wrapped(self, method: nn.Module) -> nn.Module:
-        """The method as the loop calls it; its gradients become means over ranks of what each has."""
-        if self.size == 1:
-            return method
-        with warnings.catch_warnings():  # of an option whose name changes between versions
-            warnings.simplefilter("ignore", FutureWarning)
-            return DistributedDataParallel(method, broadcast_buffers=False, find_unused_parameters=True)
 
 
 ALONE = Ranks()
@@ -131,7 +115,7 @@ def joined() -> Iterator[Ranks]:
 
 def device_of_rank(name: str, ranks: Ranks) -> str:
     """Of several processes on one machine each takes the GPU of its own number."""
-    if ranks.size > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
+    if ranks.size > 1 and (name == "auto" or name.startswith("cuda")) and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return name
