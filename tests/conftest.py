@@ -1,5 +1,6 @@
-"""What every test may ask for: the reference data beside the repository, one thread, a fixed seed."""
+"""What every test may ask for: the reference data beside the repository, and one thread."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,14 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("reference data not found: expected it in ../shared/data beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small networks are fastest on one, above all on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -53,12 +53,7 @@ DECLARED = [
 every_backbone = pytest.mark.parametrize("one", DECLARED, ids=[one.name for one in DECLARED])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Extracted(NamedTuple):

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
+from moving_bars import moving_bars
 
 import features
 from command.signals import Interrupted
@@ -27,13 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GEOMETRY = Geometry(16, 16)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """A small network is fastest on one, above all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def write_numbered(path: Path, num_frames: int) -> Path:
@@ -141,20 +135,6 @@ def test_the_learning_rate_climbs_to_its_peak_and_falls_to_nothing() -> None:
     rates = [one_cycle(step, 100, 1.0, 0.2) for step in range(101)]
     assert rates[0] == pytest.approx(1 / 25) and rates[20] == 1 and rates[100] == pytest.approx(0)
     assert rates[:21] == sorted(rates[:21]) and rates[20:] == sorted(rates[20:], reverse=True)
-
-
-def moving_bars(count: int, seed: int = 0) -> ClipArrays:
-    """Bars that move to the left or right in any colour; the target tells which way, in every channel and cell."""
-    rng = np.random.default_rng(seed)
-    clips = np.zeros((count, 16, 64, 64, 3), np.uint8)
-    ways = rng.choice([-1, 1], count)
-    for clip, way in zip(clips, ways, strict=True):
-        clip[:] = rng.integers(0, 100, 3)
-        start, colour = rng.integers(16, 48), rng.integers(120, 255, 3)
-        for k in range(16):
-            clip[k, :, np.arange(start, start + 6) % 64 + 0] = colour
-            start = (start + 2 * way) % 64
-    return ClipArrays(clips, np.repeat(ways[:, None], Nano.dim, 1).astype(np.float32), seed)
 
 
 def fresh(source: ClipArrays, **changes: object) -> Training:

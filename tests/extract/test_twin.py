@@ -1,11 +1,11 @@
 """A twin: a network whose last layers are there twice, trained, stored and run in one pass over the clips."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from moving_bars import moving_bars
 
 import features
 from command.signals import Interrupted
@@ -22,13 +22,7 @@ from extract.students.student import Student, StudentRecipe, explained
 from extract.students.training import Training, train_student
 from features.running.stopwatch import Stopwatch
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def some_clips(name: str, count: int = 2) -> np.ndarray:
@@ -120,20 +114,6 @@ def test_the_twin_that_ships_is_found_by_its_stream_and_fits_the_package() -> No
 # Training
 
 
-def coloured_bars(count: int, seed: int = 0) -> ClipArrays:
-    """Bars that move to the left or right in any colour; the target tells which way, in every channel and cell."""
-    rng = np.random.default_rng(seed)
-    clips = np.zeros((count, 16, 64, 64, 3), np.uint8)
-    ways = rng.choice([-1, 1], count)
-    for clip, way in zip(clips, ways, strict=True):
-        clip[:] = rng.integers(0, 100, 3)
-        start, colour = rng.integers(16, 48), rng.integers(120, 255, 3)
-        for k in range(16):
-            clip[k, :, np.arange(start, start + 6) % 64] = colour
-            start = (start + 2 * way) % 64
-    return ClipArrays(clips, np.repeat(ways[:, None], 1536, 1).astype(np.float32), seed)
-
-
 def training_of_a_twin(source: ClipArrays, **changes: object) -> Training:
     network, original = build_backbone("nano", "rgb"), build_backbone("nano", "rgb")
     network.grow_twin()
@@ -142,7 +122,7 @@ def training_of_a_twin(source: ClipArrays, **changes: object) -> Training:
 
 
 def test_at_birth_a_twin_explains_all_that_the_network_saw_and_nothing_after_its_layers_changed() -> None:
-    source = coloured_bars(32)
+    source = moving_bars(32)
     training = training_of_a_twin(source)
     training.teachers.measure(source, "cpu")
     at_birth = explained(training.teachers, source, 16, "cpu", bfloat16=False)
@@ -154,7 +134,7 @@ def test_at_birth_a_twin_explains_all_that_the_network_saw_and_nothing_after_its
 
 def test_a_twin_learns_motion_and_keeps_what_the_network_saw() -> None:
     """Kept because it is asked for: without its term appearance goes astray with the layers that both share."""
-    source, held_out = coloured_bars(48), coloured_bars(32, seed=9)
+    source, held_out = moving_bars(48), moving_bars(32, seed=9)
     astray = {}
     for weight in (1.0, 0.0):
         training = training_of_a_twin(source, epochs=3, appearance_weight=weight)
@@ -175,7 +155,7 @@ def test_a_twin_learns_motion_and_keeps_what_the_network_saw() -> None:
 
 
 def test_an_interrupted_twin_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    source, held_out = coloured_bars(16), coloured_bars(8, seed=9)
+    source, held_out = moving_bars(16), moving_bars(8, seed=9)
     whole = train_student(training_of_a_twin(source), held_out).state_dict()
     asked = iter([True, True, True])
     with pytest.raises(Interrupted):
@@ -191,7 +171,7 @@ def test_a_twin_without_the_network_that_it_began_as_is_refused() -> None:
     network = build_backbone("nano", "rgb")
     network.grow_twin()
     with pytest.raises(ValueError, match="needs the network that it begins as"):
-        Training(Student(network, 1536), StudentRecipe(batch=8), coloured_bars(8))
+        Training(Student(network, 1536), StudentRecipe(batch=8), moving_bars(8))
 
 
 # The commands
