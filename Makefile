@@ -72,7 +72,7 @@ OTHERS := pretraining/videos
 $(WORLD)/nano_rgb_second.pt: $(READY)
 	$(PY) -m extract.pretrain --cue rgb --seed 1 --out $@
 
-$(WORLD)/nano_rgb_random.pt: features/pretraining.h5
+$(WORLD)/nano_rgb_random.pt: flow/pretraining.h5
 	$(PY) -c "import torch; from extract.backbones.nano import Nano; torch.manual_seed(0); torch.save(Nano('flow').state_dict(), '$@.teacher')"
 	$(PY) -m extract.motion --cue flow --flow flow/pretraining.h5 --videos $(OTHERS) --features features/random.h5 --backbone nano --weights $@.teacher --workers $(WORKERS)
 	$(PY) $(LEARN) --features features/random.h5 --videos $(OTHERS) --out $@
@@ -80,8 +80,10 @@ $(WORLD)/nano_rgb_random.pt: features/pretraining.h5
 $(WORLD)/nano_rgb_further.pt: | world
 	$(PY) $(LEARN) --features $(FEATURES) --videos '$(VIDEOS)/training_*.mp4' --init extract/weights/nano_rgb_motion.pt --epochs 2 --out $@
 
-features/pretraining.h5:
-	$(MAKE) --no-print-directory world WORLD=pretraining
+# Of the world of the pretraining motions, videos and flow are all that a student's teacher needs.
+flow/pretraining.h5: $(READY)
+	$(PY) -m extract.synthetic --out pretraining --preset pretraining --seed 0 --workers $(WORKERS)
+	$(PY) -m flow.tvl1 --videos $(OTHERS) --out $@ --size 64 --crop 64 --workers $(WORKERS)
 
 check: $(READY)
 	$(PY) -m ruff format --check .

@@ -7,7 +7,8 @@ Each row of the table is a training of `train.run`, its detections on Validation
 and their scores (`evaluate.run`). Rows that need a teacher wait for it. Runs that are finished are not made again: to
 go on after an interruption, or to add a seed, repeat the command. --only ROW makes some rows, --dry-run lists what is
 left.
-The store must hold the streams rgb, rgb_motion, flow and gradient (`make study` makes it).
+The store must hold the streams that the rows read: rgb, rgb_motion, rgb_twin, flow, gradient, and for the controls
+rgb_second, rgb_random and rgb_further (`make study` makes them all).
 """
 
 import argparse

@@ -14,7 +14,7 @@ import cv2
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from command.writing import write_whole
+from command.writing import write_json
 from extract.world.film import write
 from extract.world.photographs import WorldError, photographs
 from extract.world.scene import render
@@ -34,7 +34,7 @@ def make(world: World, out: Path, workers: int = 1) -> tuple[int, int]:
     done = Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
     for _ in tqdm(done, total=len(missing), desc="render", unit="video", disable=not missing):
         pass
-    _write_json(annotations(world), out / "annotations.json")
+    write_json(out / "annotations.json", annotations(world))
     return len(missing), len(names) - len(missing)
 
 
@@ -113,7 +113,3 @@ def _is_ours(path: Path, world: World, names: dict[str, str]) -> bool:
             )
     except (av.FFmpegError, IndexError):
         return False
-
-
-def _write_json(content: dict[str, object], path: Path) -> None:
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
