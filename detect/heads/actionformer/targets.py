@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from detect.heads.base import Assignment, Targets
+from detect.heads.padding import pad_targets
 
 
 class Points(NamedTuple):
@@ -66,14 +66,3 @@ def assign_points(
     positive = inside.any(dim=2)
     offsets = torch.stack([left, right], dim=-1).gather(2, which[:, :, None, None].expand(-1, -1, 1, 2))[:, :, 0]
     return {"classes": classes, "offsets": offsets / strides * positive[:, :, None], "positive": positive}
-
-
-def pad_targets(targets: Sequence[Targets], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Segments (B, M, 2) and labels (B, M) of a batch, M the largest number.
-
-    Rows added are empty segments, which nothing lies in.
-    """
-    most = max(1, *(len(t.labels) for t in targets)) if targets else 1
-    segments = torch.stack([F.pad(t.segments.float(), (0, 0, 0, most - len(t.labels))) for t in targets])
-    labels = torch.stack([F.pad(t.labels, (0, most - len(t.labels))) for t in targets])
-    return segments.to(device), labels.to(device)

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detect.heads.actionformer.targets import level_sizes, pad_targets, per_level
+from detect.heads.actionformer.targets import level_sizes, per_level
 from detect.heads.base import Assignment, Targets
+from detect.heads.padding import pad_targets
 from detect.losses import iou_1d
 
 SAME = 1e-3  # steps; segments that differ by less are one with several labels
