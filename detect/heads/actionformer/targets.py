@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from detect.heads.base import Assignment, Targets
+from detect.heads.levels import per_level, places_in_levels, strides_of
 from detect.heads.padding import pad_targets
 
 
@@ -22,22 +23,12 @@ class Points(NamedTuple):
     ranges: Tensor  # (N, 2): the distance to the farther end that a point regresses, both included
 
 
-def level_sizes(steps: int, levels: int) -> list[int]:
-    """Points of each level for a sequence of `steps`, a multiple of 2^(levels - 1)."""
-    return [steps >> level for level in range(levels)]
-
-
-def per_level(values: Tensor, sizes: Sequence[int]) -> Tensor:
-    """(levels, ...) values repeated for every point: (N, ...)."""
-    return torch.repeat_interleave(values, torch.tensor(sizes, device=values.device), dim=0, output_size=sum(sizes))
-
-
 def points_of(
     sizes: Sequence[int], ranges: Sequence[tuple[float, float]], device: torch.device | str = "cpu"
 ) -> Points:
     """The points of levels of these sizes, each of which regresses its range."""
-    strides = per_level(2.0 ** torch.arange(len(sizes), device=device), sizes)
-    at = torch.cat([torch.arange(size, device=device) for size in sizes]) * strides
+    strides = strides_of(sizes, device)
+    at = places_in_levels(sizes, device) * strides
     return Points(at, strides, per_level(torch.tensor(ranges, device=device), sizes))
 
 
