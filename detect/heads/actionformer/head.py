@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from detect.heads.actionformer.targets import Points, assign_points, points_of
 from detect.heads.actionformer.transformer import Pyramid
 from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictions, Targets
+from detect.heads.best import best_of
 from detect.heads.levels import first_level, level_sizes, per_level, with_gaps
 from detect.heads.normaliser import Normaliser, RunningNormaliser
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
@@ -210,10 +211,8 @@ class ActionFormer(Head, Croppable):
         chosen, first = [], 0
         for size in sizes:
             level = scores[first : first + size].flatten()
-            above = (level > self.config.min_score).nonzero()[:, 0]
-            if len(above) > self.config.max_candidates:
-                above = above[level[above].topk(self.config.max_candidates).indices]
-            chosen.append(above + first * self.num_classes)
+            best = best_of(level, level > self.config.min_score, self.config.max_candidates)
+            chosen.append(best + first * self.num_classes)
             first += size
         index = torch.cat(chosen)
         point = index // self.num_classes
