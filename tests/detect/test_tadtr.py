@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from small_heads import targets
 
 from detect.heads.base import Predictions, Targets
 from detect.heads.tadtr.attention import DeformableAttention, read_at
@@ -35,10 +36,6 @@ def said(model: TadTR, lengths: tuple[int, ...] = (24, 13), fill: float = 0.0, p
     for row, length in zip(features, lengths, strict=True):
         row[:, :length] = torch.randn(8, length, generator=generator)
     return model(features, mask)
-
-
-def targets(*rows: tuple[float, float, int]) -> Targets:
-    return Targets(torch.tensor([row[:2] for row in rows]), torch.tensor([row[2] for row in rows]))
 
 
 # ---- reading at places

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from small_heads import targets
 from torch import Tensor
 
 from detect.heads.base import Croppable, Targets
@@ -28,10 +29,6 @@ def head(num_classes: int = 3, in_channels: int = 16, **changes: object) -> TAGS
             if parameter.ndim == 1:
                 parameter.add_(0.2 * torch.randn_like(parameter))
     return model
-
-
-def targets(*rows: tuple[float, float, int]) -> Targets:
-    return Targets(torch.tensor([row[:2] for row in rows]).reshape(-1, 2), torch.tensor([r[2] for r in rows]).long())
 
 
 def real(*lengths: int, steps: int = STEPS) -> Tensor:

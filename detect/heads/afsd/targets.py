@@ -96,6 +96,6 @@ def boundary_maps(targets: Sequence[Targets], mask: Tensor, frames: int) -> Tens
     return near.any(2).float()
 
 
-def at_steps(maps: Tensor, frames: int) -> Tensor:
+def at_first_frames(maps: Tensor, frames: int) -> Tensor:
     """Maps (B, frames · T, 2) at the first frame of every step: (B, T, 2)."""
     return maps[:, ::frames]
