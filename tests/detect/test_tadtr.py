@@ -170,6 +170,7 @@ def test_a_sample_of_any_length_passes_gradients_that_are_numbers_and_none_from_
 
 
 def test_the_norm_before_the_encoder_is_over_real_steps() -> None:
+    torch.manual_seed(0)
     norm, x = MaskedGroupNorm(4, 8), torch.randn(1, 5, 8)
     mask = torch.tensor([[True] * 5 + [False] * 3])
     expected = torch.nn.GroupNorm(4, 8)(x.transpose(1, 2)).transpose(1, 2)
