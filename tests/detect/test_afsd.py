@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from small_heads import targets
 from torch import Tensor, nn
 
 from detect.heads.afsd import losses
@@ -41,10 +42,6 @@ def sample(lengths: tuple[int, ...], padded: int = 32, seed: int = 1) -> tuple[T
     generator = torch.Generator().manual_seed(seed)
     mask = torch.arange(padded) < torch.tensor(lengths)[:, None]
     return torch.randn(len(lengths), 8, padded, generator=generator), mask
-
-
-def targets(*rows: tuple[float, float, int]) -> Targets:
-    return Targets(torch.tensor([row[:2] for row in rows]).reshape(-1, 2), torch.tensor([r[2] for r in rows]).long())
 
 
 # ---- predictions

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_gtad import targets
 
 from detect.heads.afsd.config import AFSDConfig
 from detect.heads.afsd.consistency import background_of, cut_action
@@ -12,10 +13,6 @@ from detect.heads.afsd.head import AFSD
 from detect.heads.base import Rearranging, Targets
 
 FRAMES = 4
-
-
-def targets(*rows: tuple[float, float]) -> Targets:
-    return Targets(torch.tensor(rows).reshape(-1, 2), torch.zeros(len(rows)).long())
 
 
 @settings(max_examples=80, deadline=None)

@@ -7,16 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_heads import targets
 
-from detect.heads.afsd.targets import assign_points, assign_proposals, at_steps, boundary_maps, points_of
+from detect.heads.afsd.targets import assign_points, assign_proposals, at_first_frames, boundary_maps, points_of
 from detect.heads.base import Targets
 
 ANYWHERE = ((-1.0, math.inf),) * 3
 CLASSES = 4
-
-
-def targets(*rows: tuple[float, float, int]) -> Targets:
-    return Targets(torch.tensor([row[:2] for row in rows]).reshape(-1, 2), torch.tensor([r[2] for r in rows]).long())
 
 
 def valid_of(*lengths: int, steps: int = 16, levels: int = 3) -> torch.Tensor:
@@ -141,4 +138,4 @@ def test_frames_near_a_boundary_are_marked(rows: list[tuple[float, float]], leng
     mask = torch.arange(16)[None] < length
     made = boundary_maps([known], mask, frames)[0]
     assert np.array_equal(made.numpy(), drawn(known, length, 16, frames))
-    assert torch.equal(at_steps(made[None], frames)[0], made[::frames])
+    assert torch.equal(at_first_frames(made[None], frames)[0], made[::frames])

@@ -25,6 +25,7 @@ def test_neighbours_are_the_nearest_real_steps_and_the_step_itself() -> None:
 
 
 def test_a_sample_of_fewer_steps_than_neighbours_has_those_it_has() -> None:
+    torch.manual_seed(0)
     x, mask = torch.randn(1, 5, 4), torch.tensor([[True, True, False, False, False]])
     found = nearest(x, mask, 3)
     assert found.real[0, 0].tolist() == [True, True, False]
@@ -84,9 +85,9 @@ def test_places_lie_evenly_in_a_segment_and_half_its_length_around_it() -> None:
 
 def test_gradients_flow_back_through_the_alignment() -> None:
     operator = alignment(6, 4, 3, torch.device("cpu"))
+    torch.manual_seed(0)
     x = torch.randn(6, 6, dtype=torch.float32, requires_grad=True)
     sums, beyond = operator(x, 6)
-    torch.manual_seed(0)
     other = torch.randn_like(sums)
     ((sums * other).sum() + beyond.sum()).backward()
     moved, eps = torch.zeros_like(x), 0.5  # linear: any step gives the exact slope

@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detect.heads.actionformer.targets import Points, assign_points, level_sizes, per_level, points_of
+from detect.heads.actionformer.targets import Points, assign_points, points_of
 from detect.heads.actionformer.transformer import Pyramid
 from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictions, Targets
+from detect.heads.best import best_of
+from detect.heads.levels import first_level, level_sizes, per_level, with_gaps
 from detect.heads.normaliser import Normaliser, RunningNormaliser
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
 from detect.model.branches import ConvolutionLayer, convolve_steps
@@ -132,8 +134,8 @@ class ActionFormer(Head, Croppable):
         x = self.entry(features.transpose(1, 2)) * mask[:, :, None].to(features.dtype)
         levels, masks = self.pyramid(x, mask)
         # The towers see all levels in one sequence with a zero step between neighbours: same numbers, fewer calls.
-        x = torch.cat([F.pad(level, (0, 0, 0, 1)) for level in levels], dim=1)
-        keep = torch.cat([F.pad(m, (0, 1)) for m in masks], dim=1)[:, :, None].to(x.dtype)
+        x = with_gaps(levels)
+        keep = with_gaps(masks)[:, :, None].to(x.dtype)
         sizes = [m.shape[1] + 1 for m in masks]
         logits = _without_gaps(self.classifier(x, keep), sizes)
         offsets = _without_gaps(self.regressor(x, keep), sizes)
@@ -146,7 +148,7 @@ class ActionFormer(Head, Croppable):
 
     def levels_of(self, points: int) -> list[int]:
         """Points of each level where there are so many in all; the first has as many as the sequence has steps."""
-        return level_sizes(points * self.alignment // (2 * self.alignment - 1), self.config.levels)
+        return level_sizes(first_level(points, self.config.levels), self.config.levels)
 
     @torch.no_grad()
     def assign(self, predictions: Predictions, targets: Sequence[Targets]) -> Assignment:
@@ -209,10 +211,8 @@ class ActionFormer(Head, Croppable):
         chosen, first = [], 0
         for size in sizes:
             level = scores[first : first + size].flatten()
-            above = (level > self.config.min_score).nonzero()[:, 0]
-            if len(above) > self.config.max_candidates:
-                above = above[level[above].topk(self.config.max_candidates).indices]
-            chosen.append(above + first * self.num_classes)
+            best = best_of(level, level > self.config.min_score, self.config.max_candidates)
+            chosen.append(best + first * self.num_classes)
             first += size
         index = torch.cat(chosen)
         point = index // self.num_classes

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from detect.heads.base import Assignment, Targets
+from detect.heads.levels import per_level, places_in_levels, strides_of
+from detect.heads.padding import pad_targets
 
 
 class Points(NamedTuple):
@@ -22,22 +23,12 @@ class Points(NamedTuple):
     ranges: Tensor  # (N, 2): the distance to the farther end that a point regresses, both included
 
 
-def level_sizes(steps: int, levels: int) -> list[int]:
-    """Points of each level for a sequence of `steps`, a multiple of 2^(levels - 1)."""
-    return [steps >> level for level in range(levels)]
-
-
-def per_level(values: Tensor, sizes: Sequence[int]) -> Tensor:
-    """(levels, ...) values repeated for every point: (N, ...)."""
-    return torch.repeat_interleave(values, torch.tensor(sizes, device=values.device), dim=0, output_size=sum(sizes))
-
-
 def points_of(
     sizes: Sequence[int], ranges: Sequence[tuple[float, float]], device: torch.device | str = "cpu"
 ) -> Points:
     """The points of levels of these sizes, each of which regresses its range."""
-    strides = per_level(2.0 ** torch.arange(len(sizes), device=device), sizes)
-    at = torch.cat([torch.arange(size, device=device) for size in sizes]) * strides
+    strides = strides_of(sizes, device)
+    at = places_in_levels(sizes, device) * strides
     return Points(at, strides, per_level(torch.tensor(ranges, device=device), sizes))
 
 
@@ -66,14 +57,3 @@ def assign_points(
     positive = inside.any(dim=2)
     offsets = torch.stack([left, right], dim=-1).gather(2, which[:, :, None, None].expand(-1, -1, 1, 2))[:, :, 0]
     return {"classes": classes, "offsets": offsets / strides * positive[:, :, None], "positive": positive}
-
-
-def pad_targets(targets: Sequence[Targets], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Segments (B, M, 2) and labels (B, M) of a batch, M the largest number.
-
-    Rows added are empty segments, which nothing lies in.
-    """
-    most = max(1, *(len(t.labels) for t in targets)) if targets else 1
-    segments = torch.stack([F.pad(t.segments.float(), (0, 0, 0, most - len(t.labels))) for t in targets])
-    labels = torch.stack([F.pad(t.labels, (0, most - len(t.labels))) for t in targets])
-    return segments.to(device), labels.to(device)

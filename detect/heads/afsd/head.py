@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detect.heads.actionformer.targets import level_sizes
 from detect.heads.afsd import losses
 from detect.heads.afsd.config import AFSDConfig
 from detect.heads.afsd.consistency import cut_action
 from detect.heads.afsd.layers import axis_of, single
 from detect.heads.afsd.network import FrameMap, Output, Pyramid, Refinement, Regions, Tower
-from detect.heads.afsd.targets import Points, assign_points, assign_proposals, boundary_maps, pad_points, points_of
+from detect.heads.afsd.targets import Points, assign_points, assign_proposals, boundary_maps, points_of
 from detect.heads.base import Assignment, Candidates, Head, Predictions, Rearranged, Rearranging, Targets
+from detect.heads.levels import first_level, level_sizes, with_gaps
 from detect.losses import mean_of_samples
 from detect.suppress import Suppression
 from detect.windows import SampleRule
@@ -96,7 +96,7 @@ class AFSD(Head, Rearranging):
         sizes = level_sizes(mask.shape[1], self.config.levels)
         axis = axis_of(mask, self.config.levels, distances.dtype)
         keep = axis.keep
-        regions = Regions(pad_points(distances.detach(), sizes), axis, mask.sum(1), self.config.frames)
+        regions = Regions(with_gaps(distances.detach().split(sizes, dim=1)), axis, mask.sum(1), self.config.frames)
         frame_map = predictions["frame_map"]
         seen = regions.in_frames(frame_map)
         location, by_location = self.location_refinement(predictions["location_map"], seen, regions, axis, keep)
@@ -112,8 +112,8 @@ class AFSD(Head, Rearranging):
 
     def mask_of(self, predictions: Predictions) -> Tensor:
         """The mask (B, T) of the samples that were predicted: that of the first level."""
-        levels, points = self.config.levels, predictions["valid"].shape[1]
-        return predictions["valid"][:, : points * 2 ** (levels - 1) // (2**levels - 1)]
+        valid = predictions["valid"]
+        return valid[:, : first_level(valid.shape[1], self.config.levels)]
 
     def points(self, steps: int, device: torch.device) -> Points:
         return points_of(steps, self.config.ranges or [(-1.0, math.inf)] * self.config.levels, device)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detect.heads.levels import level_sizes, per_level, places_in_levels, with_gaps
 from detect.model.branches import convolve_steps
 
 
@@ -36,14 +37,13 @@ class Axis(NamedTuple):
 def axis_of(mask: Tensor, levels: int, dtype: torch.dtype) -> Axis:
     """Levels of samples with mask (B, T), T a multiple of 2^(levels - 1). A step of level l is real if any of its 2^l
     is."""
-    sizes = [(mask.shape[1] >> level) + 1 for level in range(levels)]
+    sizes = [size + 1 for size in level_sizes(mask.shape[1], levels)]
     each = torch.arange(levels, device=mask.device)
-    level = torch.repeat_interleave(each, torch.tensor(sizes, device=mask.device), output_size=sum(sizes))
-    place = torch.cat([torch.arange(size, device=mask.device) for size in sizes])
+    level, place = per_level(each, sizes), places_in_levels(sizes, mask.device)
     reals = [mask]
     for _ in range(levels - 1):
         reals.append(halved(reals[-1]))
-    real = torch.cat([F.pad(one, (0, 1)) for one in reals], dim=1)
+    real = with_gaps(reals)
     member = real[:, None] & (level == each[:, None])
     share = member.to(dtype) / member.sum(2, keepdim=True).clamp(min=1)
     every = torch.arange(len(level), device=mask.device)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from detect.heads.afsd.config import AFSDConfig
 from detect.heads.afsd.pooling import pool_boundaries, regions_around
-from detect.heads.afsd.targets import at_steps
+from detect.heads.afsd.targets import at_first_frames
 from detect.heads.base import Assignment, Predictions
 from detect.losses import Whole, as_counted, iou_1d, mean_of_samples, soft_cross_entropy
 
@@ -65,7 +65,7 @@ def of_boundaries(
     frames = config.frames
     real = mask.repeat_interleave(frames, dim=1)[:, :, None]
     in_frames = masked_bce(predictions["boundaries"], maps, real, whole)  # (2,)
-    labels = at_steps(maps, frames).repeat(1, 1, 2)
+    labels = at_first_frames(maps, frames).repeat(1, 1, 2)
     in_steps = masked_bce(predictions["step_boundaries"], labels, mask[:, :, None], whole).view(2, 2).sum(0)
     start, end = (in_frames + config.map_weight * in_steps).unbind()
     return start, end

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from detect.heads.afsd.layers import Axis, Layer, halved, single
 from detect.heads.afsd.pooling import pool_boundaries, regions_around
+from detect.heads.levels import with_gaps
 from detect.model.branches import convolve_steps
 
 
@@ -26,7 +27,7 @@ class Pyramid(nn.Module):
             mask = halved(mask)
             axis = single(mask, x.dtype)
             levels.append(layer.halved(levels[-1], axis) * axis.keep)
-        return torch.cat([F.pad(level, (0, 0, 0, 1)) for level in levels], dim=1)
+        return with_gaps(levels)
 
 
 class FrameMap(nn.Module):

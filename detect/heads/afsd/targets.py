@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from detect.heads.actionformer.targets import level_sizes, pad_targets, per_level
 from detect.heads.base import Assignment, Targets
+from detect.heads.levels import level_sizes, per_level, places_in_levels, strides_of
+from detect.heads.padding import pad_targets
 from detect.losses import iou_1d
 
 SAME = 1e-3  # steps; segments that differ by less are one with several labels
@@ -28,9 +28,8 @@ class Points(NamedTuple):
 def points_of(steps: int, ranges: Sequence[tuple[float, float]], device: torch.device) -> Points:
     """Points of samples of so many steps, a multiple of 2^(levels - 1); ranges of each level."""
     sizes = level_sizes(steps, len(ranges))
-    strides = per_level(2.0 ** torch.arange(len(ranges), device=device), sizes)
-    place = torch.cat([torch.arange(size, device=device) for size in sizes])
-    return Points((place + 0.5) * strides, per_level(torch.tensor(ranges, device=device), sizes))
+    at = (places_in_levels(sizes, device) + 0.5) * strides_of(sizes, device)
+    return Points(at, per_level(torch.tensor(ranges, device=device), sizes))
 
 
 def assign_points(points: Points, valid: Tensor, targets: Sequence[Targets], num_classes: int) -> Assignment:
@@ -97,12 +96,6 @@ def boundary_maps(targets: Sequence[Targets], mask: Tensor, frames: int) -> Tens
     return near.any(2).float()
 
 
-def at_steps(maps: Tensor, frames: int) -> Tensor:
+def at_first_frames(maps: Tensor, frames: int) -> Tensor:
     """Maps (B, frames · T, 2) at the first frame of every step: (B, T, 2)."""
     return maps[:, ::frames]
-
-
-def pad_points(values: Tensor, sizes: Sequence[int]) -> Tensor:
-    """(B, N, ...) of the points of levels, with an empty step after each level."""
-    parts = values.split(list(sizes), dim=1)
-    return torch.cat([F.pad(part, (0, 0) * (values.ndim - 2) + (0, 1)) for part in parts], dim=1)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
+from detect.heads.best import best_of
 from detect.heads.gtad.align import alignment
 from detect.heads.gtad.graph import GraphBlock, nearest
 from detect.heads.gtad.losses import (
@@ -221,11 +222,9 @@ class GTAD(Head):
 
     def _best(self, scores: Tensor, allowed: Tensor, grid: Tensor) -> Candidates:
         """Candidates of one sample: scores and allowed (D, T), grid (D, T, 2)."""
-        segments, scores = grid[allowed], scores[allowed]
-        if len(scores) > self.config.max_candidates:
-            chosen = scores.topk(self.config.max_candidates).indices
-            segments, scores = segments[chosen], scores[chosen]
-        return Candidates(segments, scores, None)
+        scores = scores.flatten()
+        best = best_of(scores, allowed.flatten(), self.config.max_candidates)
+        return Candidates(grid.flatten(0, 1)[best], scores[best], None)
 
 
 def likely(logits: Tensor, steps: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
+from detect.heads.padding import pad_rows
 from detect.heads.tadtr.matching import (
     Costs,
     Pairs,
@@ -21,7 +22,6 @@ from detect.heads.tadtr.matching import (
     class_cost,
     iou,
     match,
-    pad_rows,
     to_centre,
     to_ends,
 )

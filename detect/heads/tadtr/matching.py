@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -75,9 +74,3 @@ def match(cost: Tensor, counts: Sequence[int]) -> Pairs:
     row = np.repeat(np.arange(len(found)), [len(first) for first, _ in found])
     first, second = (np.concatenate([f[k] for f in found] or [row]) for k in (0, 1))
     return Pairs(*(torch.from_numpy(x.astype(np.int64)).to(cost.device) for x in (row, first, second)))
-
-
-def pad_rows(rows: Sequence[Tensor]) -> Tensor:
-    """(N_b, ...) of each sample as (B, most, ...), zero beyond; at least one column."""
-    most = max([1, *(len(r) for r in rows)])
-    return torch.stack([F.pad(r, (0, 0) * (r.ndim - 1) + (0, most - len(r))) for r in rows])

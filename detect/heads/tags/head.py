@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
+from detect.heads.best import best_of
 from detect.heads.tags import losses
 from detect.heads.tags.network import MaskTower, SnippetEmbedding, sinusoids
 from detect.heads.tags.runs import Runs, means, means_of_blocks, runs_of, runs_through, segments_of
@@ -181,9 +182,8 @@ class TAGS(Head):
         found, row = (first * length + last).unique(return_inverse=True)
         best = classes.new_zeros(len(found), self.num_classes)
         best.scatter_reduce_(0, row[:, None].expand_as(scores), scores, "amax")
-        kept = (best.flatten() > config.min_score).nonzero()[:, 0]
-        if len(kept) > config.max_candidates:
-            kept = kept[best.flatten()[kept].topk(config.max_candidates).indices]
+        best = best.flatten()
+        kept = best_of(best, best > config.min_score, config.max_candidates)
         where = found[kept // self.num_classes]
         segments = segments_of(Runs(where // length, where % length, kept), config.shrink)
-        return Candidates(segments, best.flatten()[kept], kept % self.num_classes)
+        return Candidates(segments, best[kept], kept % self.num_classes)

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detect.heads.actionformer.targets import pad_targets
 from detect.heads.base import Assignment, Targets
+from detect.heads.padding import pad_targets
 
 
 def steps_of(segments: Tensor, shrink: int) -> tuple[Tensor, Tensor]:
