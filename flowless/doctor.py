@@ -14,7 +14,6 @@ at most notes, 3 with errors or warnings, 2 if it could not begin.
 """
 
 import argparse
-import re
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import features
+from command.errors import told_apart
 from command.exit_codes import ExitCode
 from command.outputs import check_outputs
 from command.runner import run_command
@@ -38,7 +38,6 @@ from train.checks.labels import check_labels
 from train.checks.names import check_files, match
 from train.checks.spans import evenly, other_durations, other_rates
 
-SENTENCE = re.compile(r"(?<!\.)\. (?=[A-Z])")  # where the remedy begins in a message
 FILES = 20  # video files that are opened without --all
 
 
@@ -116,8 +115,8 @@ def opened(path: Path, truth: Annotations, fps: float | None) -> tuple[Store | N
                                "features.importer --window --stride") for one in store.remarks]  # fmt: skip
             return store, found + remarks
         except StoreError as error:
-            what, *remedy = SENTENCE.split(str(error), maxsplit=1)
-            found.append(Finding(_kind(what), ERROR, what, remedy[0] if remedy else "Repair or remove these files"))
+            what, remedy = told_apart(str(error), "Repair or remove these files")
+            found.append(Finding(_kind(what), ERROR, what, remedy))
             if found[-1].kind != "fps-differs":
                 break
     return None, found
@@ -139,10 +138,9 @@ def check_videos(truth: Annotations, videos: Mapping[str, Path], most: int | Non
     seen = {video: opened_files[names[video]] for video in chosen}
     bad = {video: one for video, one in seen.items() if one.problem}
     if bad:
-        first = next(iter(bad.values())).problem
-        what, *remedy = SENTENCE.split(first, maxsplit=1)
+        what, remedy = told_apart(next(iter(bad.values())).problem, "Repair the files")
         yield Finding("video-damaged", WARNING, f"{len(bad)} of {len(seen)} videos opened cannot be read whole: {what}",
-                      f"{' '.join(remedy)}; flowless.probe lists all", tuple(bad))  # fmt: skip
+                      f"{remedy}; flowless.probe lists all", tuple(bad))  # fmt: skip
     yield from _times(truth, {video: one for video, one in seen.items() if one.readable})
 
 

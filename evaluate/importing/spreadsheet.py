@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from evaluate.files.names import ENDINGS, VIDEO_KEYS, same_name
+from evaluate.files.tables import DELIMITERS
 from evaluate.importing.intervals import FRAMES, SECONDS, Imported, ImportingError, Interval, LineFlaw
 from evaluate.importing.times import NoTime, is_clock, parse_time
 
-DELIMITERS = ",;\t|"
 COLUMNS = {
     "video": (
         *("video", "clip", "file", "filename", "name", "videoid", "videoname", "videofile", "vid", "videopath", "path"),

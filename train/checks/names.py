@@ -93,7 +93,7 @@ def rename(store: Store, truth: Annotations, theirs: Sequence[str]) -> str:
     naming = suggestion(theirs, truth.videos.keys())
     options = naming.options if naming is not None else ""
     if store.path.is_dir() and options:
-        return f"python -m features.importer --npy {store.path} --features {store.path.name}.h5 {options}"
+        return f"{import_folder(store)} {options}"
     if imported(store) and options:
         return f"Import them into a store of its own: repeat features.importer {options} --features ANOTHER.h5"
     return "Write the ids alike: rename the videos in the annotations (an id is the path below --videos, no ending)"
@@ -107,6 +107,11 @@ def supply(store: Store) -> str:
     if imported(store):
         return f"Import their files as well, with the settings of the others, {on}"
     return f"Repeat the command that made the others with these videos in --videos (what is done is skipped), {on}"
+
+
+def import_folder(store: Store) -> str:
+    """The command that makes a store of a folder of .npy files; options may follow."""
+    return f"python -m features.importer --npy {store.path} --features {store.path.name}.h5"
 
 
 def imported(store: Store) -> bool:

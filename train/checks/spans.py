@@ -13,7 +13,7 @@ from features.storage.rates import alike, usual_rate
 from features.storage.store import Store, StoreError
 from features.storage.table import TableRow
 from train.checks.finding import ERROR, NOTE, WARNING, Finding
-from train.checks.names import imported
+from train.checks.names import import_folder, imported
 
 LOOKED_AT = 8  # videos whose width is read
 FEW_STEPS = 8  # a feature pyramid has nothing to look at below
@@ -96,8 +96,8 @@ def _streams(store: Store, rows: dict[str, list[TableRow]]) -> Iterator[Finding]
     for kind, problems in uneven.items():
         remedy = again
         if kind == "length" and made_elsewhere:
-            source = f"--npy {store.path} --features {store.path.name}.h5" if store.path.is_dir() else "as before"
-            remedy = f"Cut the longer cue: python -m features.importer {source} --trim"
+            command = import_folder(store) if store.path.is_dir() else "python -m features.importer as before"
+            remedy = f"Cut the longer cue: {command} --trim"
         yield Finding(
             f"cues-differ-in-{kind}",
             ERROR,
@@ -235,7 +235,7 @@ def _are_turned(store: Store, first: Mapping[str, TableRow], spans: Sequence[Spa
 
 def _import_again(store: Store) -> str:
     if store.path.is_dir():
-        return f"python -m features.importer --npy {store.path} --features {store.path.name}.h5"
+        return import_folder(store)
     return "repeat features.importer with --replace and"
 
 
