@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from command.errors import FlowlessError
+from command.errors import FlowlessError, told_apart
 from command.exit_codes import ExitCode
 from command.outputs import check_outputs
 from command.runner import run_command
@@ -32,7 +32,7 @@ from evaluate.importing.intervals import LineFlaw
 from flow.decode.video import list_videos
 from flowless.placing import Action, Placed, place
 from flowless.seen import Seen, look_at
-from flowless.splitting import parse_shares, split
+from flowless.splitting import NAMES, parse_shares, split
 
 SHOWN = 50  # flaws told without --all-flaws
 
@@ -104,8 +104,7 @@ def work(args: argparse.Namespace) -> int:
 
 def of_video(one: Seen) -> LineFlaw:
     """A video's own problem, which tells its remedy, as a flaw."""
-    what, *rest = re.split(r"(?<!\.)\. (?=[A-Z])", one.problem.removeprefix(f"{one.path}: "), maxsplit=1)
-    remedy = rest[0] if rest else "Repair the file"
+    what, remedy = told_apart(one.problem.removeprefix(f"{one.path}: "), "Repair the file")
     return LineFlaw(Path(one.path), "", what, remedy + ("" if one.readable else "; the video is left out"))
 
 
@@ -200,15 +199,15 @@ def tell(placed: Placed, everything: bool) -> None:
 
 def table(placed: Placed, subsets: Mapping[str, str], groups: Mapping[str, str]) -> str:
     """Actions of each class in each subset."""
-    names = list(dict.fromkeys(name for name in ("Training", "Validation", "Test") if name in subsets.values()))
+    names = [name for name in NAMES[3] if name in subsets.values()]
     names += sorted(set(subsets.values()) - set(names))
     counts = {name: Counter(a.label for v, acts in placed.actions.items() if subsets[v] == name for a in acts)
               for name in names}  # fmt: skip
     labels = sorted(set().union(*counts.values()))
     width = max(map(len, [*labels, "videos"]))
     lines = [f"{'':<{width}}" + "".join(f"{name:>12}" for name in names)]
-    for what, of in (("videos", subsets), ("groups", groups)):
-        sizes = [len({v if what == "videos" else of[v] for v in subsets if subsets[v] == name}) for name in names]
+    for what, of in (("videos", {video: video for video in subsets}), ("groups", groups)):
+        sizes = [len({of[v] for v in subsets if subsets[v] == name}) for name in names]
         lines.append(f"{what:<{width}}" + "".join(f"{size:>12}" for size in sizes))
     lines += [f"{label:<{width}}" + "".join(f"{counts[name][label]:>12}" for name in names) for label in labels]
     return "\n".join(lines)

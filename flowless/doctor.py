@@ -14,7 +14,6 @@ at most notes, 3 with errors or warnings, 2 if it could not begin.
 """
 
 import argparse
-import re
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import features
+from command.errors import told_apart
 from command.exit_codes import ExitCode
 from command.outputs import check_outputs
 from command.runner import run_command
@@ -35,10 +35,9 @@ from flowless.seen import Seen, look_at
 from train.checks.examine import SAMPLE, SPAN, examine, ordered, sampled
 from train.checks.finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
 from train.checks.labels import check_labels
-from train.checks.names import check_files, likely
-from train.checks.spans import evenly
+from train.checks.names import check_files, match
+from train.checks.spans import evenly, other_durations, other_rates
 
-SENTENCE = re.compile(r"(?<!\.)\. (?=[A-Z])")  # where the remedy begins in a message
 FILES = 20  # video files that are opened without --all
 
 
@@ -116,8 +115,8 @@ def opened(path: Path, truth: Annotations, fps: float | None) -> tuple[Store | N
                                "features.importer --window --stride") for one in store.remarks]  # fmt: skip
             return store, found + remarks
         except StoreError as error:
-            what, *remedy = SENTENCE.split(str(error), maxsplit=1)
-            found.append(Finding(_kind(what), ERROR, what, remedy[0] if remedy else "Repair or remove these files"))
+            what, remedy = told_apart(str(error), "Repair or remove these files")
+            found.append(Finding(_kind(what), ERROR, what, remedy))
             if found[-1].kind != "fps-differs":
                 break
     return None, found
@@ -130,34 +129,30 @@ def _kind(what: str) -> str:
 
 def check_videos(truth: Annotations, videos: Mapping[str, Path], most: int | None) -> Iterator[Finding]:
     """Files against annotations; of `most` of them the packets are read, of all if it is None."""
-    yield from check_files(truth, videos.keys())
-    extra = [video for video in videos if video not in truth.videos]
-    other = likely([video for video in truth.videos if video not in videos], extra)
-    names = {video: other.get(video, video) for video in truth.videos}
+    matched = match(truth, videos)
+    yield from check_files(truth, matched)
+    names = {video: matched.pairs.get(video, video) for video in truth.videos}
     there = [video for video in names if names[video] in videos]
     chosen = there if most is None else evenly(there, most)
     opened_files = look_at({names[video]: videos[names[video]] for video in chosen})
     seen = {video: opened_files[names[video]] for video in chosen}
     bad = {video: one for video, one in seen.items() if one.problem}
     if bad:
-        first = next(iter(bad.values())).problem
-        what, *remedy = SENTENCE.split(first, maxsplit=1)
+        what, remedy = told_apart(next(iter(bad.values())).problem, "Repair the files")
         yield Finding("video-damaged", WARNING, f"{len(bad)} of {len(seen)} videos opened cannot be read whole: {what}",
-                      f"{' '.join(remedy)}; flowless.probe lists all", tuple(bad))  # fmt: skip
+                      f"{remedy}; flowless.probe lists all", tuple(bad))  # fmt: skip
     yield from _times(truth, {video: one for video, one in seen.items() if one.readable})
 
 
 def _times(truth: Annotations, seen: Mapping[str, Seen]) -> Iterator[Finding]:
     """Durations and frame rates of files against those annotated."""
-    lengths = {v: (one.duration_s, truth.videos[v].duration_s) for v, one in seen.items()
-               if abs(one.duration_s - truth.videos[v].duration_s) > max(1.0, 0.02 * one.duration_s)}  # fmt: skip
+    lengths = other_durations(truth, {video: one.duration_s for video, one in seen.items()})
     if lengths:
         video, (file, told) = next(iter(lengths.items()))
         yield Finding("video-duration-differs", WARNING, f"{len(lengths)} of {len(seen)} videos opened last otherwise "
                       f"than is annotated: {video!r} {file:.1f} s, annotated {told:.1f} s", "Another cut of the video, "
                       "or cut short: fetch those that were annotated", tuple(lengths))  # fmt: skip
-    rates = {v: (one.fps, rate) for v, one in seen.items()
-             if (rate := truth.videos[v].fps) and abs(one.fps - rate) > 0.01 * rate}  # fmt: skip
+    rates = other_rates(truth, {video: one.fps for video, one in seen.items()})
     if rates:
         video, (fps, told) = next(iter(rates.items()))
         yield Finding("video-fps-differs", WARNING, f"{len(rates)} of {len(seen)} videos opened have another frame "

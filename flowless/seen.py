@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from flow.decode.video import VideoError, choose_decoder, read_frames, read_header
+from flow.decode.video import VideoError, choose_decoder, num_bytes, read_frames, read_header, share_of
 
 AT_ONCE = 4  # files; reading packets waits for the disk more than for the processor
 
@@ -28,7 +28,7 @@ class Seen:
     codec: str = ""
     is_vfr: bool = False  # variable frame rate
     start_s: float = 0.0  # time stamp of the first frame in the file
-    size: int = 0  # bytes
+    size: int = 0  # bytes; of a folder of pictures the sum
     probe_s: float = 0.0  # seconds that looking took
     problem: str = ""
 
@@ -58,14 +58,14 @@ def look_at_one(
     began = time.perf_counter()
     try:
         header, packets = read_header(path, decoder=decoder, fps=fps if path.is_dir() else None)
-        size = path.stat().st_size
+        size = num_bytes(path)
     except (VideoError, OSError) as error:
         return Seen(video, str(path), probe_s=time.perf_counter() - began, problem=str(error))
     problem = ""
     if packets < header.num_frames:
         problem = (
             f"{path}: cut short: the file promises {header.num_frames} frames and holds {packets}. Fetch it again, or "
-            f"go on with what is there: --min-decoded {max(0.01, int(100 * packets / header.num_frames) / 100):g}"
+            f"go on with what is there: --min-decoded {share_of(packets, header):g}"
         )
     elif decode:
         try:
@@ -73,8 +73,7 @@ def look_at_one(
                 pass
         except VideoError as error:
             problem = str(error)
-    turned = header.rotation in (90, 270)
-    width, height = (header.height, header.width) if turned else (header.width, header.height)
+    width, height = header.size
     return Seen(
         video,
         str(path),

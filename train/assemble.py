@@ -25,6 +25,7 @@ from features.running.ranks import ALONE, Ranks, device_of_rank
 from features.storage.rates import note_of_many, rates_of, usual_rate
 from features.storage.store import Store
 from train.checkpoint import Run
+from train.checks.labels import usual_subset
 from train.config import Config, Data, TrainingError
 from train.data.dataset import Samples
 from train.data.memory import Memory
@@ -37,7 +38,6 @@ from train.origin import Origin, annotations_id, origin_of
 from train.settings import check_types, from_dict
 from train.teacher import ROLES, LiveTeacher, cache_of, cache_teacher, check_teacher, motion_branch
 
-TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
 LOOKED_AT = 200  # videos whose features are compared with their durations; a slip shows in each
 
 
@@ -82,7 +82,7 @@ def open_material(data: Data) -> Material:
 
 def training_subset(truth: Annotations, data: Data) -> str:
     """The subset asked for, else the one that everybody trains on, else the only one that is not for testing."""
-    usual = "Validation" if truth.dataset in TRAINED_ON_VALIDATION else "Training"
+    usual = usual_subset(truth)
     there = {subset.lower(): subset for subset in truth.subsets}
     name = data.subset or usual
     if name.lower() in there:

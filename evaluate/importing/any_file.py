@@ -61,7 +61,7 @@ def read_any(path: Path, *, fps: float | None, known: Collection[str], label: st
     else:
         table = table_of(path, text)
         header = find_header(table)
-        out = read_boris(path, table, header) if header is not None else read_table(path, text, fps, known, label)
+        out = read_boris(path, table, header) if header is not None else read_table(path, table, fps, known, label)
     out.remarks[:0] = remarks
     return out
 

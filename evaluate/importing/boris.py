@@ -15,7 +15,7 @@ MEDIA = ("mediafilename", "mediafile", "mediafilepath", "mediafile(s)")
 
 def find_header(table: Table) -> int | None:
     """The place of the line that names BORIS's columns; None if this is no such table."""
-    for place, (_, cells) in enumerate(table.lines[:HEADER_WITHIN]):
+    for place, (_, cells) in enumerate(table[:HEADER_WITHIN]):
         names = {simple(cell) for cell in cells}
         tabular = "time" in names and ("status" in names or "behaviortype" in names)
         aggregated = {"start", "stop"} <= names and ("behaviortype" in names or "observationid" in names)
@@ -26,13 +26,13 @@ def find_header(table: Table) -> int | None:
 
 def read_boris(path: Path, table: Table, header: int) -> Imported:
     """State events become intervals; point events, which have no length, are counted in a remark."""
-    names = [simple(cell) for cell in table.lines[header][1]]
-    originals = table.lines[header][1]
+    names = [simple(cell) for cell in table[header][1]]
+    originals = table[header][1]
     rows = []
-    for number, cells in table.lines[header + 1 :]:
+    for number, cells in table[header + 1 :]:
         padded = [*cells, *[""] * (len(names) - len(cells))]
         rows.append((number, dict(zip(names, padded, strict=False)), dict(zip(originals, padded, strict=False))))
-    stated = _stated_media(table.lines[:header])
+    stated = _stated_media(table[:header])
     if {"start", "stop"} <= set(names):
         out, points = _aggregated(path, rows, stated)
     else:

@@ -52,9 +52,6 @@ class Imported:
     subsets: dict[str, str] = field(default_factory=dict)  # by video, where the file tells them
     videos: dict[str, None] = field(default_factory=dict)  # all that the file names, also those without an action
 
-    def __post_init__(self) -> None:
-        self.videos |= dict.fromkeys(interval.video for interval in self.intervals)
-
 
 def readable_text(path: Path, remarks: list[str]) -> str:
     """Text in UTF-8, in what Windows calls Unicode, or in Windows' own Western encoding, which is said."""

@@ -5,13 +5,12 @@ import io
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from evaluate.files.names import ENDINGS, VIDEO_KEYS, same_name
+from evaluate.files.tables import DELIMITERS
 from evaluate.importing.intervals import FRAMES, SECONDS, Imported, ImportingError, Interval, LineFlaw
 from evaluate.importing.times import NoTime, is_clock, parse_time
 
-DELIMITERS = ",;\t|"
 COLUMNS = {
     "video": (
         *("video", "clip", "file", "filename", "name", "videoid", "videoname", "videofile", "vid", "videopath", "path"),
@@ -36,28 +35,23 @@ NEEDED = ("video", "start", "end", "label")
 EXAMPLE = "video,start,end,label"
 
 
-class Table(NamedTuple):
-    """The lines of a file: (number, cells) each; the header is among them where there is one."""
-
-    lines: list[tuple[int, list[str]]]
-    delimiter: str
+Table = list[tuple[int, list[str]]]  # (number, cells) of each line; the header is among them where there is one
 
 
-def read_table(path: Path, text: str, fps: float | None, known: Collection[str], label: str | None) -> Imported:
+def read_table(path: Path, table: Table, fps: float | None, known: Collection[str], label: str | None) -> Imported:
     """fps: times are frames of this rate, unless a column says otherwise. known: ids of videos that are there.
 
     label: the column that holds the labels, where the usual names do not tell. Raises ImportingError.
     """
-    table = table_of(path, text)
     out = Imported("a table")
-    header = [simple(cell) for cell in table.lines[0][1]]
+    header = [simple(cell) for cell in table[0][1]]
     places = _places(path, table, header, label)
     if places is None:
         places = _unmistakable(path, table, known)
-        rows, names = table.lines, []
+        rows, names = table, []
         out.remarks.append(f"{path}: no line of column names; taken for {_told(places)}")
     else:
-        rows, names = table.lines[1:], table.lines[0][1]
+        rows, names = table[1:], table[0][1]
         if "video" not in places:
             out.remarks.append(f"{path}: no column of videos; all rows are taken for the video {path.stem!r}")
         if "end" not in places:
@@ -89,15 +83,15 @@ def table_of(path: Path, text: str) -> Table:
         even = min(widths) if max(widths) > 1 else 0
         rank = (len({simple(cell) for cell in lines[0][1]} & wanted), even)
         if best is None or rank > best[0]:
-            best = rank, Table(lines, delimiter)
+            best = rank, lines
     if best is None:
         raise ImportingError(f"{path}: not a table ({problem}): a quote is opened and not closed")
     return best[1]
 
 
-def _lines(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+def _lines(text: str, delimiter: str) -> Table:
     """Without blank lines, comments before the header, Excel's "sep=;" and empty cells at the end."""
-    found: list[tuple[int, list[str]]] = []
+    found: Table = []
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True, skipinitialspace=True)
     for line in reader:
         cells = [cell.strip().strip("\u200b\ufeff\xa0") for cell in line]
@@ -139,16 +133,16 @@ def _places(path: Path, table: Table, header: Sequence[str], label: str | None) 
                 places[name] = header.index(spelling)
     if label is not None:
         if simple(label) not in header:
-            raise ImportingError(f"{path}: no column {label!r}; there are {', '.join(table.lines[0][1])}")
+            raise ImportingError(f"{path}: no column {label!r}; there are {', '.join(table[0][1])}")
         places["label"] = header.index(simple(label))
-    if len(places.keys() & set(NEEDED)) < 2 or any(_is_time(cell) for cell in table.lines[0][1]):
+    if len(places.keys() & set(NEEDED)) < 2 or any(_is_time(cell) for cell in table[0][1]):
         return None
     missing = [name for name in ("start", "end", "label") if name not in places]
     if missing == ["end"] and "length" in places:
         missing = []
     if missing:
         raise ImportingError(
-            f"{path}: no column for {' and '.join(missing)}; there are {', '.join(table.lines[0][1])}. Rename the "
+            f"{path}: no column for {' and '.join(missing)}; there are {', '.join(table[0][1])}. Rename the "
             f"columns: {EXAMPLE}" + ("; or say which holds the labels: --label NAME" if missing == ["label"] else "")
         )
     return places
@@ -156,8 +150,8 @@ def _places(path: Path, table: Table, header: Sequence[str], label: str | None) 
 
 def _unmistakable(path: Path, table: Table, known: Collection[str]) -> dict[str, int]:
     """The columns of a table without header, if they can be told from what they hold. Raises ImportingError."""
-    width = max(len(cells) for _, cells in table.lines)
-    columns = [[cells[place] if place < len(cells) else "" for _, cells in table.lines] for place in range(width)]
+    width = max(len(cells) for _, cells in table)
+    columns = [[cells[place] if place < len(cells) else "" for _, cells in table] for place in range(width)]
     times = [place for place, cells in enumerate(columns) if sum(map(_is_time, cells)) >= 0.9 * len(cells)]
     others = [place for place in range(width) if place not in times]
     videos = [place for place in others if _are_videos(columns[place], known)]
@@ -166,7 +160,7 @@ def _unmistakable(path: Path, table: Table, known: Collection[str]) -> dict[str,
             f"{path}: no line of column names, and the columns are not unmistakable ({len(times)} of times, "
             f"{len(videos)} of videos, {width} in all). Write a first line such as {EXAMPLE}"
         )
-    pairs = [(columns[times[0]][i], columns[times[1]][i]) for i in range(len(table.lines))]
+    pairs = [(columns[times[0]][i], columns[times[1]][i]) for i in range(len(table))]
     sound = [(parse_time(one), parse_time(other)) for one, other in pairs if _is_time(one) and _is_time(other)]
     if all(one > other for one, other in sound):
         times.reverse()

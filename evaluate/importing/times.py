@@ -3,10 +3,11 @@
 import re
 from math import isfinite
 
+from evaluate.files.tables import COMMA
+
 CLOCK = re.compile(r"(?:(\d+):)?(\d{1,3}):(\d{1,2}(?:[.,]\d+)?)(?:\s*([ap])\.?m\.?)?", re.IGNORECASE)
 UNIT = re.compile(r"\s*(?:s|sec|secs|seconds?)$", re.IGNORECASE)
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+")
-DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 MILLIS_AFTER_COLON = re.compile(r"(\d+):(\d{2}):(\d{2}):(\d{1,3})")
 
 
@@ -33,7 +34,7 @@ def parse_time(text: str) -> float:
     number = UNIT.sub("", text)
     if THOUSANDS.fullmatch(number):
         number = number.replace(",", "")
-    elif DECIMAL_COMMA.fullmatch(number):
+    elif COMMA.fullmatch(number):
         number = number.replace(",", ".")
     try:
         value = float(number)

@@ -41,6 +41,11 @@ class Header(NamedTuple):
     sample_aspect: float  # pixel width / height; recorded, not applied
     pixels: str  # FFmpeg's name of the pixel format; empty where the decoder does not tell
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as a viewer sees them, after rotation."""
+        return (self.height, self.width) if self.rotation in (90, 270) else (self.width, self.height)
+
 
 class RawFrame(NamedTuple):
     """One frame: seconds since the first frame, seconds until the next, uint8 (H, W, 3) in the viewer's orientation."""

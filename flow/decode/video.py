@@ -34,10 +34,12 @@ __all__ = [
     "choose_decoder",
     "files_of",
     "list_videos",
+    "num_bytes",
     "probe",
     "read_frames",
     "read_header",
     "sha256",
+    "share_of",
 ]
 
 DECODERS = {"av": "flow.decode.pyav", "opencv": "flow.decode.opencv", "decord": "flow.decode.decord"}  # best first
@@ -86,16 +88,15 @@ def probe(path: Path | str, *, decoder: str = "auto", fps: float | None = None) 
     path = _existing(Path(path))
     name = choose_decoder(decoder)
     header = _header(path, name, fps)
-    files = files_of(path)
-    turned = header.rotation in (90, 270)
+    width, height = header.size
     resampled = fps is not None
     return VideoInfo(
         path=path,
-        size=sum(file.stat().st_size for file in files),
-        mtime_ns=max(file.stat().st_mtime_ns for file in files),
+        size=num_bytes(path),
+        mtime_ns=max(file.stat().st_mtime_ns for file in files_of(path)),
         sha256=sha256(path),
-        width=header.height if turned else header.width,
-        height=header.width if turned else header.height,
+        width=width,
+        height=height,
         rotation=header.rotation,
         sample_aspect=header.sample_aspect,
         codec=header.codec,
@@ -200,12 +201,21 @@ def _broken(path: Path, index: int, header: Header, time_s: float, reason: str) 
             f"{path}: not one frame could be decoded of {header.num_frames}: {reason}. "
             "The file is probably damaged: fetch it again, or leave it out"
         )
-    share = max(0.01, math.floor(100 * index / header.num_frames) / 100)
     return (
         f"{path}: decoding stopped at frame {index} of {header.num_frames}, {time_s:.1f} s in: {reason}. "
         "The file is probably cut short or damaged: fetch it again, or go on with what comes before: "
-        f"--min-decoded {share:g}, or ffmpeg -i {path.name} fixed.mp4"
+        f"--min-decoded {share_of(index, header):g}, or ffmpeg -i {path.name} fixed.mp4"
     )
+
+
+def share_of(num_frames: int, header: Header) -> float:
+    """What --min-decoded must be for a video to end after so many frames; in hundredths, rounded down."""
+    return max(0.01, math.floor(100 * num_frames / header.num_frames) / 100)
+
+
+def num_bytes(path: Path) -> int:
+    """The size of a video; of a folder of pictures the sum."""
+    return sum(file.stat().st_size for file in files_of(path))
 
 
 def files_of(path: Path) -> list[Path]:

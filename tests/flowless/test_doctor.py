@@ -13,6 +13,8 @@ from broken_worlds import FPS, NAMES, STRIDE, WINDOW, World, seconds
 from features.storage.grid import ClipGrid
 from features.storage.store import Part, build_index, write_part
 from flowless.doctor import main
+from train.checks.examine import SPAN
+from train.config import Sampling
 
 Breaks = Callable[[World], None]
 
@@ -344,6 +346,10 @@ def test_sound_data_has_no_finding(tmp_path: Path, place: str) -> None:
         notes = set()
     assert findings(world)[1].keys() <= notes
     assert main(world.write()) == 0
+
+
+def test_the_usual_span_is_that_of_training() -> None:
+    assert Sampling().max_length == SPAN
 
 
 def test_what_is_not_there_could_not_begin(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from small_videos import write_video
 
@@ -39,6 +41,18 @@ def test_rates_unlike_most_and_copies_are_noted(tmp_path: Path, capsys: pytest.C
     said = capsys.readouterr().err
     assert "most videos have 10 fps, 1 (fast) have others; --fps 10" in said
     assert "2 (a, b) have the bytes" in said
+
+
+def test_a_folder_of_pictures_is_as_large_as_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "videos" / "one"
+    folder.mkdir(parents=True)
+    for i in range(3):
+        assert cv2.imwrite(str(folder / f"img_{i:05d}.png"), np.full((48, 64, 3), 40 * i, np.uint8))
+    out = tmp_path / "probe.json"
+    assert main(["--videos", str(folder), "--fps", "10", "--json", str(out)]) == 0
+    one = json.loads(out.read_text())["videos"]["one"]
+    assert one["size"] == sum(file.stat().st_size for file in folder.iterdir())
+    assert (one["frames"], one["width"], one["height"]) == (3, 64, 48)
 
 
 def test_no_video_at_all_could_not_begin(tmp_path: Path) -> None:

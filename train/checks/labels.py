@@ -9,8 +9,7 @@ from train.checks.finding import ERROR, NOTE, WARNING, Finding
 
 FEW = 5  # instances of a class in training, below which nobody learns much
 SURELY_OTHER_UNIT = 0.5  # of the actions lie outside their video: the times are no seconds
-TRAINING = ("training", "validation")  # what train.run learns from where nothing is said; the second for THUMOS'14
-DATA_SETS = ("thumos14", "multithumos")  # whose training subset is Validation
+TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
 
 
 def check_labels(truth: Annotations, train_subset: str | None = None) -> Iterator[Finding]:
@@ -34,6 +33,11 @@ def check_labels(truth: Annotations, train_subset: str | None = None) -> Iterato
             "Texts of THUMOS'14 tell none; the annotations' JSON does",
             unknown,
         )
+
+
+def usual_subset(truth: Annotations) -> str:
+    """What is learnt from where nothing is said, as everybody does."""
+    return "Validation" if truth.dataset in TRAINED_ON_VALIDATION else "Training"
 
 
 def _flaws(truth: Annotations) -> Iterator[Finding]:
@@ -71,8 +75,8 @@ def _unit(truth: Annotations, video: str, end: float) -> str:
 
 def _subsets(truth: Annotations, train_subset: str | None) -> Iterator[Finding]:
     names = truth.subsets
-    wanted = [train_subset] if train_subset else [TRAINING[1] if truth.dataset in DATA_SETS else TRAINING[0]]
-    training = [name for name in names if name.lower() == wanted[0].lower()]
+    wanted = train_subset or usual_subset(truth)
+    training = [name for name in names if name.lower() == wanted.lower()]
     there = ", ".join(repr(name) for name in names)
     spelt: dict[str, set[str]] = {}
     for name in names:
@@ -90,7 +94,7 @@ def _subsets(truth: Annotations, train_subset: str | None) -> Iterator[Finding]:
         yield Finding(
             "no-training-subset",
             ERROR,
-            f"no subset is called {wanted[0].capitalize()!r}; there are {there}",
+            f"no subset is called {wanted.capitalize()!r}; there are {there}",
             f"Say which to learn from: train.run --train-subset {likely!r}",
         )
         return

@@ -1,7 +1,8 @@
 """Videos that are annotated and not there, or there and not annotated, with the name that is likely meant."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from evaluate.files.annotations import Annotations
 from evaluate.files.names import VIDEO_KEYS, same_name
@@ -15,10 +16,7 @@ SUFFIXED = ("_rgb", "_flow", "_i3d", "_features", ".mp4", ".avi", ".mkv", ".webm
 
 def check_names(store: Store, truth: Annotations) -> Iterator[Finding]:
     """Annotated videos against those of the store; reads the table alone."""
-    there = set(store.videos)
-    missing = [video for video in truth.videos if video not in there]
-    extra = [video for video in store.videos if video not in truth.videos]
-    pairs = likely(missing, extra)
+    pairs, gone, strangers, extra = match(truth, store.videos)
     if pairs:
         ours, theirs = next(iter(pairs.items()))
         yield Finding(
@@ -28,7 +26,6 @@ def check_names(store: Store, truth: Annotations) -> Iterator[Finding]:
             rename(store, truth, list(pairs.values())),
             tuple(pairs),
         )
-    gone = tuple(video for video in missing if video not in pairs)
     if gone and len(gone) == len(truth.videos):
         yield Finding(
             "no-video-in-common",
@@ -46,8 +43,7 @@ def check_names(store: Store, truth: Annotations) -> Iterator[Finding]:
             supply(store),
             gone,
         )
-    strangers = tuple(video for video in extra if video not in set(pairs.values()))
-    if strangers and len(strangers) < len(there):
+    if strangers and len(strangers) < len(store.videos):
         yield Finding(
             "not-annotated",
             NOTE,
@@ -55,6 +51,30 @@ def check_names(store: Store, truth: Annotations) -> Iterator[Finding]:
             "They are left out; with train.run --unlabelled some methods learn from them",
             strangers,
         )
+
+
+class Match(NamedTuple):
+    """Annotated videos beside those that are there, by their names."""
+
+    pairs: dict[str, str]  # annotated -> there under another name, likely
+    gone: tuple[str, ...]  # annotated, and there under no name
+    strangers: tuple[str, ...]  # there, and annotated under no name
+    extra: tuple[str, ...]  # there under names that are not annotated, those in pairs among them
+
+
+def match(truth: Annotations, there: Iterable[str]) -> Match:
+    """there: names of features or files."""
+    names = dict.fromkeys(there)
+    missing = [video for video in truth.videos if video not in names]
+    extra = tuple(video for video in names if video not in truth.videos)
+    pairs = likely(missing, extra)
+    taken = set(pairs.values())
+    return Match(
+        pairs,
+        tuple(video for video in missing if video not in pairs),
+        tuple(video for video in extra if video not in taken),
+        extra,
+    )
 
 
 def likely(missing: Sequence[str], extra: Sequence[str]) -> dict[str, str]:
@@ -73,7 +93,7 @@ def rename(store: Store, truth: Annotations, theirs: Sequence[str]) -> str:
     naming = suggestion(theirs, truth.videos.keys())
     options = naming.options if naming is not None else ""
     if store.path.is_dir() and options:
-        return f"python -m features.importer --npy {store.path} --features {store.path.name}.h5 {options}"
+        return f"{import_folder(store)} {options}"
     if imported(store) and options:
         return f"Import them into a store of its own: repeat features.importer {options} --features ANOTHER.h5"
     return "Write the ids alike: rename the videos in the annotations (an id is the path below --videos, no ending)"
@@ -89,17 +109,19 @@ def supply(store: Store) -> str:
     return f"Repeat the command that made the others with these videos in --videos (what is done is skipped), {on}"
 
 
+def import_folder(store: Store) -> str:
+    """The command that makes a store of a folder of .npy files; options may follow."""
+    return f"python -m features.importer --npy {store.path} --features {store.path.name}.h5"
+
+
 def imported(store: Store) -> bool:
     """Whether the features were made elsewhere; a store is imported as a whole, or extracted."""
     return bool(store.videos) and any(store.is_imported(store.videos[0], s) for s in store.streams(store.videos[0]))
 
 
-def check_files(truth: Annotations, files: Collection[str]) -> Iterator[Finding]:
+def check_files(truth: Annotations, files: Match) -> Iterator[Finding]:
     """Annotated videos against files of videos, by their ids."""
-    known = list(files)
-    missing = [video for video in truth.videos if video not in files]
-    extra = tuple(video for video in known if video not in truth.videos)
-    pairs = likely(missing, extra)
+    pairs, gone, strangers, extra = files
     if pairs:
         ours, theirs = next(iter(pairs.items()))
         yield Finding(
@@ -109,7 +131,7 @@ def check_files(truth: Annotations, files: Collection[str]) -> Iterator[Finding]
             "Rename the files, or give --videos the folder that holds them itself",
             tuple(pairs),
         )
-    if gone := tuple(video for video in missing if video not in pairs):
+    if gone:
         yield Finding(
             "video-missing",
             WARNING,
@@ -117,7 +139,7 @@ def check_files(truth: Annotations, files: Collection[str]) -> Iterator[Finding]
             "Fetch them, or leave them out: --missing skip of train.run and detect.run",
             gone,
         )
-    if strangers := tuple(video for video in extra if video not in set(pairs.values())):
+    if strangers:
         yield Finding(
             "video-not-annotated",
             NOTE,

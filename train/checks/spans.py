@@ -13,7 +13,7 @@ from features.storage.rates import alike, usual_rate
 from features.storage.store import Store, StoreError
 from features.storage.table import TableRow
 from train.checks.finding import ERROR, NOTE, WARNING, Finding
-from train.checks.names import imported
+from train.checks.names import import_folder, imported
 
 LOOKED_AT = 8  # videos whose width is read
 FEW_STEPS = 8  # a feature pyramid has nothing to look at below
@@ -96,8 +96,8 @@ def _streams(store: Store, rows: dict[str, list[TableRow]]) -> Iterator[Finding]
     for kind, problems in uneven.items():
         remedy = again
         if kind == "length" and made_elsewhere:
-            source = f"--npy {store.path} --features {store.path.name}.h5" if store.path.is_dir() else "as before"
-            remedy = f"Cut the longer cue: python -m features.importer {source} --trim"
+            command = import_folder(store) if store.path.is_dir() else "python -m features.importer as before"
+            remedy = f"Cut the longer cue: {command} --trim"
         yield Finding(
             f"cues-differ-in-{kind}",
             ERROR,
@@ -140,11 +140,7 @@ def _rates(store: Store, truth: Annotations, first: dict[str, TableRow], made_el
             f"Write 'fps' into {truth.source}, or import them with features.importer --fps N",
             unknown,
         )
-    wrong = {
-        v: (row.fps, truth.videos[v].fps)
-        for v, row in first.items()
-        if row.fps > 0 and (rate := truth.videos[v].fps) and abs(row.fps - rate) > 0.01 * rate
-    }
+    wrong = other_rates(truth, {video: row.fps for video, row in first.items() if row.fps > 0})
     if wrong and made_elsewhere:
         video, (ours, theirs) = next(iter(wrong.items()))
         yield Finding(
@@ -200,11 +196,7 @@ def _ends(
             )
             yield Finding("features-end-elsewhere", ERROR, said.rstrip("."), remedy, wrong)
     if not made_elsewhere:
-        apart = {
-            v: (row.duration_s, truth.videos[v].duration_s)
-            for v, row in known.items()
-            if abs(row.duration_s - truth.videos[v].duration_s) > max(1.0, 0.02 * row.duration_s)
-        }
+        apart = other_durations(truth, {video: row.duration_s for video, row in known.items()})
         if apart:
             video, (ours, theirs) = next(iter(apart.items()))
             yield Finding(
@@ -215,6 +207,20 @@ def _ends(
                 "Is it another cut of the video? Annotate these files, or fetch those that were annotated",
                 tuple(apart),
             )
+
+
+def other_rates(truth: Annotations, fps: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """video -> (its frame rate, the annotated one), of the videos where these are more than 1 % apart."""
+    told = {video: (rate, truth.videos[video].fps or 0.0) for video, rate in fps.items()}
+    return {
+        video: (ours, theirs) for video, (ours, theirs) in told.items() if theirs and abs(ours - theirs) > 0.01 * theirs
+    }
+
+
+def other_durations(truth: Annotations, duration_s: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """video -> (how long it lasts, as annotated), of the videos where these are more than 1 s and 2 % apart."""
+    told = {video: (length_s, truth.videos[video].duration_s) for video, length_s in duration_s.items()}
+    return {video: pair for video, pair in told.items() if abs(pair[0] - pair[1]) > max(1.0, 0.02 * pair[0])}
 
 
 def _are_turned(store: Store, first: Mapping[str, TableRow], spans: Sequence[Span], wrong: Sequence[str]) -> bool:
@@ -229,7 +235,7 @@ def _are_turned(store: Store, first: Mapping[str, TableRow], spans: Sequence[Spa
 
 def _import_again(store: Store) -> str:
     if store.path.is_dir():
-        return f"python -m features.importer --npy {store.path} --features {store.path.name}.h5"
+        return import_folder(store)
     return "repeat features.importer with --replace and"
 
 
@@ -251,11 +257,11 @@ def _actions(
         beyond[video] += int((segments[:, 0] > end_s).sum())
     finer = "Import features of a smaller stride" if made_elsewhere else "Extract with a smaller --stride"
     for kind, counts, what, remedy in (
-        ("action-shorter-than-step", short, f"shorter than a step of {clips.stride} frames", finer),
+        ("action-shorter-than-step", short, f"are shorter than a step of {clips.stride} frames", finer),
         (
             "action-longer-than-span",
             long,
-            f"longer than a sample of {span} steps",
+            f"are longer than a sample of {span} steps",
             "Raise --set sampling.max_length, or use features of a larger stride",
         ),
         (
@@ -272,7 +278,7 @@ def _actions(
             yield Finding(
                 kind,
                 severity,
-                f"{count} of {total} actions are {what}".replace("are begin", "begin"),
+                f"{count} of {total} actions {what}",
                 remedy,
                 concerned,
             )
