@@ -274,6 +274,8 @@ byId("list").addEventListener("click", event => { // by place: a line may be mad
 });
 video.addEventListener("play", follow);
 for (const name of ["timeupdate", "seeked", "pause"]) video.addEventListener(name, () => tick());
+// A paused Chromium drops the picture of a seek that follows another one closely. Asked to tell of pictures, it shows it.
+video.addEventListener("seeked", () => video.requestVideoFrameCallback?.(() => {}));
 dark.addEventListener("change", () => { classes(); filter(); });
 
 byId("choice").replaceChildren(...about.videos.map((name, i) => {
