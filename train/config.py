@@ -34,6 +34,7 @@ class Data:
     train_videos: str = ""  # of the subset: so many, by name, or a file that lists them; empty: all
     unlabelled: str = ""  # a store whose videos are learnt from without labels, by distilling methods
     unlabelled_subset: str = ""  # or a subset of the annotations; its labels are not read, labelled videos left out
+    unlabelled_videos: str = ""  # of these: so many, by name, or a file that lists them; empty: all
     repair: str = ""  # flawed segments: "clip" or "drop"; left empty, those that published data sets are known for are
     # clipped, any other is refused
     strict: bool = False  # refuse those of published data sets too
@@ -50,6 +51,11 @@ class Data:
         if self.unlabelled and self.unlabelled_subset:
             raise TrainingError(
                 "--unlabelled and --unlabelled-subset both say where videos without labels are: give one"
+            )
+        if self.unlabelled_videos and not (self.unlabelled or self.unlabelled_subset):
+            raise TrainingError(
+                "--unlabelled-videos says how many of the videos without labels: name them with --unlabelled or "
+                "--unlabelled-subset"
             )
         if self.repair not in ("", "clip", "drop"):
             raise TrainingError(f"data.repair = {self.repair!r}: expected 'clip', 'drop' or nothing")

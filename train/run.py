@@ -164,7 +164,8 @@ def by_recipe(config: Config, name: str, head: str, material: Material) -> Confi
 
 def chosen(data: Data, args: argparse.Namespace) -> Data:
     names = {"features": "features", "annotations": "annotations", "subset": "train_subset", "fps": "fps"}
-    names |= {name: name for name in ("train_videos", "unlabelled", "unlabelled_subset", "missing", "verify")}
+    names |= {name: name for name in ("train_videos", "missing", "verify")}
+    names |= {name: name for name in ("unlabelled", "unlabelled_subset", "unlabelled_videos")}
     given = {field: getattr(args, name) for field, name in names.items() if getattr(args, name) is not None}
     return replace(data, **given, repair=args.repair or data.repair, strict=args.strict or data.strict)
 
@@ -197,6 +198,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="feature store whose videos a distilling method learns from without labels",
     )
     add("--unlabelled-subset", metavar="NAME", help="the same from --features: a subset, less the labelled videos")
+    add("--unlabelled-videos", metavar="FILE_OR_COUNT", help="of these: so many, by name, or those listed in a file")
     add("--method", choices=list(METHODS), help="default: supervised")
     add("--cues", metavar="STREAM[,STREAM]", help="what is read, one branch each (default: rgb; see above)")
     add("--teacher", metavar="DETECTOR.PT", help="motion detector that a distilling method learns from")

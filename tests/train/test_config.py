@@ -43,6 +43,7 @@ ELSEWHERE = {
     "data.missing": "test_videos_without_features_may_be_left_out",
     "data.unlabelled": "test_unlabelled",
     "data.unlabelled_subset": "test_unlabelled",
+    "data.unlabelled_videos": "test_unlabelled",
     "sampling.unlabelled_batch_size": "test_unlabelled",
     "cue": "read where a teacher is loaded: test_teacher",
     "teacher": "read where a teacher is loaded: test_teacher",

@@ -88,6 +88,15 @@ def test_labelled_videos_may_be_listed_in_a_file(taught: TinyWorld, tmp_path: Pa
     assert names(taught, "student") == (["v05", "v01"], ["v08", "v09"])
 
 
+def test_only_some_of_the_videos_without_labels(taught: TinyWorld, tmp_path: Path) -> None:
+    options = ["--train-videos", "3", "--unlabelled-subset", "Training", "--unlabelled-videos"]
+    assert distil(taught, *options, "2") == 0
+    assert names(taught, "student") == (["v00", "v01", "v02"], ["v03", "v04"])
+    (tmp_path / "list.txt").write_text("v07\nv04\n")
+    assert distil(taught, *options, str(tmp_path / "list.txt"), "--overwrite") == 0
+    assert names(taught, "student")[1] == ["v07", "v04"]
+
+
 def test_a_supervised_run_may_learn_from_fewer_videos_too(taught: TinyWorld) -> None:
     assert main(taught.arguments("--train-videos", "3", "--epochs", "1", out="few")) == 0
     assert len(samples_of(taught, "few").labelled.videos) == 3
@@ -272,6 +281,8 @@ def test_a_stream_that_calls_itself_rgb_and_was_made_from_flow_is_refused(
         (["--unlabelled-subset", "Training"], "every video there is learnt from with its labels"),
         (["--unlabelled-subset", "Lost"], "no video of subset 'Lost'"),
         (["--unlabelled-subset", "Test", "--unlabelled", "x.h5"], "give one"),
+        (["--unlabelled-videos", "2"], "name them with --unlabelled"),
+        (["--unlabelled-subset", "Test", "--unlabelled-videos", "3"], "--unlabelled-videos 3: expected 1 to 2"),
         (["--unlabelled", "nowhere.h5"], "nowhere.h5: no such feature store"),
         (["--train-videos", "9"], "expected 1 to 8"),
         (["--train-videos", "0"], "expected 1 to 8"),

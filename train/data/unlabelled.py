@@ -21,6 +21,8 @@ from features.storage.store import Store
 from train.config import Data, TrainingError
 from train.data.videos import Pool, Video
 
+PLACES = {"--train-videos": "--train-subset", "--unlabelled-videos": "--unlabelled or --unlabelled-subset"}
+
 
 @dataclass(frozen=True)
 class Unlabelled:
@@ -35,26 +37,29 @@ def labelled_part(truth: Annotations, train_videos: str) -> Annotations:
     """The first so many videos of the training subset by name, or those that a text file lists; "" is all."""
     if not train_videos:
         return truth
-    if train_videos.isdecimal():
-        count = int(train_videos)
-        if not 1 <= count <= len(truth.videos):
-            raise TrainingError(
-                f"--train-videos {count}: expected 1 to {len(truth.videos)}, as many videos as the training subset has"
-            )
-        return truth.only(sorted(truth.videos)[:count])
+    return truth.only(asked_for(train_videos, sorted(truth.videos), "--train-videos", "the training subset"))
+
+
+def asked_for(asked: str, there: Sequence[str], option: str, where: str) -> list[str]:
+    """The first so many of the videos of `where`, or those that a text file lists, in its order."""
+    if asked.isdecimal():
+        count = int(asked)
+        if not 1 <= count <= len(there):
+            raise TrainingError(f"{option} {count}: expected 1 to {len(there)}, as many videos as {where} has")
+        return list(there[:count])
     try:
-        names = [line.strip() for line in Path(train_videos).read_text(encoding="utf-8").splitlines()]
+        names = [line.strip() for line in Path(asked).read_text(encoding="utf-8").splitlines()]
     except OSError as error:
-        raise TrainingError(f"--train-videos: {error}. Expected a number, or a file with one video a line") from error
+        raise TrainingError(f"{option}: {error}. Expected a number, or a file with one video a line") from error
     chosen = list(dict.fromkeys(name for name in names if name))
-    if unknown := [name for name in chosen if name not in truth.videos]:
+    if unknown := sorted(set(chosen) - set(there), key=chosen.index):
         raise TrainingError(
-            f"{train_videos}: {len(unknown)} of {len(chosen)} videos are not in the training subset, the first is "
-            f"{unknown[0]!r}. Take them off the list, or name their subset with --train-subset"
+            f"{asked}: {len(unknown)} of {len(chosen)} videos are not in {where}, the first is "
+            f"{unknown[0]!r}. Take them off the list, or name where they are: {PLACES[option]}"
         )
     if not chosen:
-        raise TrainingError(f"{train_videos}: lists no video. Expected one name a line")
-    return truth.only(chosen)
+        raise TrainingError(f"{asked}: lists no video. Expected one name a line")
+    return chosen
 
 
 def find_unlabelled(data: Data, everything: Annotations, labelled: Annotations, store: Store) -> Unlabelled | None:
@@ -76,6 +81,8 @@ def find_unlabelled(data: Data, everything: Annotations, labelled: Annotations, 
             f"{where}: every video there is learnt from with its labels, none is left to learn from without. "
             f"Name other videos, or fewer with labels (--train-videos)"
         )
+    if data.unlabelled_videos:
+        videos = tuple(asked_for(data.unlabelled_videos, sorted(videos), "--unlabelled-videos", "the unlabelled part"))
     remark = f"{len(labelled.videos)} videos with labels, {len(videos)} without ({where})"
     subsets = [everything.videos[twin].subset for video in videos if (twin := known.get(video))]
     others = [name for name in dict.fromkeys(subsets) if name not in labelled.subsets]
