@@ -23,7 +23,7 @@ decomposed := --method decomposed --cues rgb_twin,rgb_twin_motion --cue flow --t
 
 SEEDS ?= 0 1 2
 
-.PHONY: demo study study-runs world check bench clean
+.PHONY: demo study study-runs world check docs bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -90,6 +90,10 @@ check: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest -m 'not slow'
+
+# The pages of docs/ as a site: site/index.html.
+docs: $(READY)
+	$(PY) -m sphinx -W --keep-going -n -q -b html docs site
 
 bench: $(READY)
 	@for bench in tests/bench/bench_*.py; do $(PY) $$bench || exit 1; done
