@@ -1,0 +1,118 @@
+"""Every command and Python example of the pages runs, one after the other as a reader would run them, or is named
+here with the reason why it cannot."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from called import call
+from page_blocks import Example, examples_of
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# What a page takes as given: its name there -> what it is here.
+WEIGHTS = {"rgb_imagenet.pt": "nano_rgb.pt", "flow_imagenet.pt": "nano_flow.pt", "gradient.pt": "nano_gradient.pt"}
+VIDEOS = {"videos": "world/videos", "video.mp4": "world/videos/test_0000.mp4"}
+TRUTH = "world/annotations.json"
+DEMO = {"features/demo.h5": "store.h5", "demo/annotations.json": TRUTH, "demo/videos": "world/videos"}
+THUMOS = {"features/thumos.h5": "store.h5", "flow/thumos.h5": "flow.h5"}
+DECOMPOSED = {"runs/decomposed/detector.pt": "runs/decomposed/detector.pt"}
+FOUND = {
+    "rgb.json": "runs/rgb/detections.json",
+    "decomposed.json": "runs/decomposed/detections.json",
+    "detections.json": "runs/decomposed/detections.json",
+}
+RUNS = {
+    "runs/rgb": "runs/rgb",
+    "runs/direct": "runs/rgb",
+    "runs/decomposed": "runs/decomposed",
+    "runs/two_stream": "runs/two-stream",
+}
+GIVEN = {
+    "README.md": VIDEOS | WEIGHTS | {"thumos14.json": TRUTH, "rgb.json": FOUND["rgb.json"]},
+    "activitynet.md": {"anet_features": "npy", "anet.json": "anet.json"},
+    "cluster.md": VIDEOS | DEMO,
+    "diagnosis.md": DEMO | RUNS | {"flow/demo.h5": "flow.h5"},
+    "evaluation.md": DEMO | FOUND,
+    "extraction.md": VIDEOS | WEIGHTS | {"flow/thumos.h5": "flow.h5", "new": "world/videos",
+                                         "runs/thumos/detector.pt": "runs/rgb/detector.pt"},
+    "formats.md": DEMO | {"other.h5": "store.h5", "npy": "npy", "thumos14.json": TRUTH},
+    "heads.md": THUMOS | {"study.h5": "store.h5", "study/annotations.json": TRUTH, "scores.json": "scores.json"}
+    | {"runs/gtad/detector.pt": "runs/gtad/detector.pt"},
+    "methods.md": DEMO | VIDEOS | {"runs/flow/detector.pt": "runs/flow/detector.pt"},
+    "multithumos.md": THUMOS | {"multithumos.json": TRUTH},
+    "quickstart.md": {"demo/videos": "world/videos"}
+    | {"demo/runs/seed0/decomposed/detector.pt": "runs/decomposed/detector.pt"},
+    "thumos14.md": {"thumos/i3d_features": "i3d", "thumos/annotations/thumos14.json": TRUTH, "thumos14.json": TRUTH},
+    "training.md": DEMO,
+    "unlabelled.md": {"features/study.h5": "store.h5", "features/more.h5": "store.h5", "study/annotations.json": TRUTH}
+    | {f"runs/{name}/detector.pt": f"runs/{name}/detector.pt" for name in ("flow", "two-stream")},
+    "watching.md": VIDEOS | DECOMPOSED | FOUND | {"annotations.json": TRUTH},
+    "your_videos.md": VIDEOS | WEIGHTS | {"actions.csv": "actions.csv"},
+}  # fmt: skip
+
+# What cannot be run here: the beginning of the command, or a part of it -> why.
+NOT_RUN = {
+    r"^git clone": "there is no network, and this is the clone",
+    r"^(python3 -m venv|pip install)": "an installation takes minutes; continuous integration begins with one",
+    r"^make (demo|check)": "minutes, and this is a part of the second; the first is tried before each release",
+    r"^srun |^dask ": "needs SLURM; the same commands with --shard and dask run in tests/features",
+    r"--engine dask --scheduler": "needs a dask scheduler; tests/features/test_engines.py starts one",
+    r"^torchrun": "starts processes; tests/train/test_distributed.py runs it",
+    r"-m extract\.pretrain|pretraining|--preset demo": "minutes each: docs/world.md has what came of it",
+    r"-m flowless\.study": "hours; tests/flowless/test_study.py runs it with quick commands",
+    r"--by ": "wants files named by their cameras; tests/flowless/test_annotations_command.py has some",
+    r"--rule thumos15": "reads published detections; tests/evaluate/test_official.py does with their numbers",
+}
+
+
+def reason(example: Example) -> str | None:
+    return next((why for part, why in NOT_RUN.items() if re.search(part, example.text)), None)
+
+
+def runnable(page: Path) -> list[Example]:
+    return [example for example in examples_of(page) if not reason(example)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
+def test_what_a_page_shows_runs(page: Path, made: Path, folder: Path) -> None:
+    for name, here in GIVEN.get(page.name, {}).items():
+        lay(made / here, folder / name)
+    for example in runnable(page):
+        try:
+            run(example)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise AssertionError(f"{page.name}:{example.line}: {example.text}\n{error!r}") from error
+
+
+def run(example: Example) -> None:
+    if example.saved:
+        Path(example.saved).write_text(example.text)
+    elif example.language == "python":
+        exec(compile(example.text, f"{example.page}:{example.line}", "exec"), {"__name__": "example"})
+    else:
+        call(example.text.split(" -m ", 1)[1])
+
+
+def lay(here: Path, there: Path) -> None:
+    """A copy under another name; of a store with all that lies beside it."""
+    there.parent.mkdir(parents=True, exist_ok=True)
+    if here.is_dir():
+        shutil.copytree(here, there)
+        return
+    shutil.copy(here, there)
+    if here.suffix == ".h5":
+        for beside in (path for path in here.parent.glob(f"{here.stem}.*") if path.is_dir()):
+            shutil.copytree(beside, there.with_suffix(beside.suffix))
+        call(f"features.pack {there} --index")  # the index names its parts
+
+
+def test_every_reason_is_needed() -> None:
+    texts = [example.text for page in PAGES for example in examples_of(page)]
+    for part in NOT_RUN:
+        assert any(re.search(part, text) for text in texts), f"no page shows {part}"
+    assert set(GIVEN) <= {page.name for page in PAGES}
