@@ -44,10 +44,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = sorted({one["label"] for video in truth["database"].values() for one in video["annotations"]})
     (folder / "scores.json").write_text(json.dumps({name: dict.fromkeys(classes, 0.5) for name in truth["database"]}))
     (folder / "i3d").mkdir()
+    (folder / "i3d-flow").mkdir()
     for name in truth["database"]:  # as published: 1,024 numbers of RGB, then 1,024 of flow
         steps = len(np.load(folder / f"npy/{name}.npy"))
         values = np.random.default_rng(0).normal(size=(steps, 2048)).astype(np.float32)
         np.save(folder / f"i3d/{name}.npy", values)
+        np.save(folder / f"i3d-flow/v_{name}.npy", values[:, 1024:])
     return folder
 
 
