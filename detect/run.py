@@ -1,8 +1,8 @@
 """Detect actions in the videos of a feature store.
 
-    python -m detect.run --detector runs/decomposed/detector.pt --features features/demo.h5 --out detections.json
-    python -m detect.run --detector runs/decomposed/detector.pt --features features/demo.h5 --out detections.json \\
-        --annotations demo/annotations.json --subset Test
+    python -m detect.run --detector demo/runs/seed0/decomposed/detector.pt --features features/demo.h5 --out all.json
+    python -m detect.run --detector demo/runs/seed0/decomposed/detector.pt --features features/demo.h5 \\
+        --annotations demo/annotations.json --subset Test --out test.json
 
 Writes detections in ActivityNet's results JSON, and beside them a report of what each video cost: seconds of compute
 for reading and for the detector. Reads only the cues that the detector was made for. Videos without features are

@@ -1,6 +1,6 @@
 """Detect actions in video files, from RGB alone.
 
-    python -m detect.video --detector runs/decomposed/detector.pt --out out/ video.mp4
+    python -m detect.video --detector demo/runs/seed0/decomposed/detector.pt --out out/ demo/videos/test_0000.mp4
     python -m detect.video --detector runs/thumos/detector.pt --weights rgb_imagenet.pt --out out/ --burn videos/
 
 Writes out/detections.json (ActivityNet's results format, every detection) and out/index.html, a page to watch the

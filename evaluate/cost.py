@@ -1,15 +1,12 @@
 """Tabulate what detection costs: seconds of compute per minute of video, two-stream and distilled against RGB-only.
 
-    python -m evaluate.cost features/demo.reports flow/demo.reports runs/rgb/detections.report.json
+    python -m evaluate.cost features/demo.reports flow/demo.reports \\
+        demo/runs/seed0/rgb-only demo/runs/seed0/decomposed demo/runs/seed0/two-stream
 
 Reads the reports that the commands leave beside what they make (files, or folders that hold them), and compares on the
-videos that all stages share. Where methods have detectors of their own, a detector report counts for one of them:
-
-    python -m evaluate.cost features/demo.reports flow/demo.reports \\
-        rgb-only=runs/rgb/detections.report.json distilled=runs/decomposed/detections.report.json \\
-        two-stream=runs/two_stream/detections.report.json
-
-A detector report in a folder that is called rgb-only, decomposed or two-stream needs no such word.
+videos that all stages share. A detector's report in a folder that is called rgb-only, decomposed or two-stream counts
+for that method alone; elsewhere the method is said: rgb-only=a.report.json distilled=b.report.json. One report without
+either counts for all.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Explain the errors of a run: what kinds they are, what removing each would gain, which actions are hard.
 
     python -m evaluate.diagnose --annotations demo/annotations.json --subset Test \\
-        --runs rgb=runs/rgb/detections.json decomposed=runs/decomposed/detections.json --json diagnosis.json
+        --runs rgb=demo/runs/seed0/rgb-only/detections.json decomposed=demo/runs/seed0/decomposed/detections.json \\
+        --json diagnosis.json
 
 Error kinds, sensitivity and misses are those of DETAD (Alwassel et al., ECCV 2018), averaged over the thresholds of
 --tiou. With two or more runs, the last is compared with the first: classes by what they gain, and how often the two

@@ -1,9 +1,10 @@
 """Report on one or several runs: a page of tables and charts, the same numbers as JSON, a table for the terminal.
 
     python -m evaluate.report --annotations demo/annotations.json --subset Test \\
-        --runs rgb=runs/rgb/detections.json decomposed=runs/decomposed/detections.json \\
-               two-stream=runs/two_stream/detections.json \\
-        --cost features/demo.reports flow/demo.reports runs/rgb/detections.report.json \\
+        --runs rgb=demo/runs/seed0/rgb-only/detections.json decomposed=demo/runs/seed0/decomposed/detections.json \\
+               two-stream=demo/runs/seed0/two-stream/detections.json \\
+        --cost features/demo.reports flow/demo.reports demo/runs/seed0/rgb-only demo/runs/seed0/decomposed \\
+               demo/runs/seed0/two-stream \\
         --out report.html --json report.json --timeline timeline.png
 
 Prints a table and writes what is asked for. The page is one HTML file that loads nothing; with --videos its timelines

@@ -1,8 +1,9 @@
 """Judge detections against annotations: mean average precision, by the rules of the official evaluators.
 
-    python -m evaluate.run --detections detections.json --annotations demo/annotations.json --subset Test \\
-        --tiou 0.3:0.1:0.7 --json metrics.json
-    python -m evaluate.run --detections rgb.json --compare decomposed.json --annotations demo/annotations.json
+    python -m evaluate.run --annotations demo/annotations.json --subset Test \\
+        --detections demo/runs/seed0/decomposed/detections.json --tiou 0.3:0.1:0.7 --json metrics.json
+    python -m evaluate.run --annotations demo/annotations.json --subset Test \\
+        --detections demo/runs/seed0/rgb-only/detections.json --compare demo/runs/seed0/decomposed/detections.json
 
 Prints a table in percent and, with --json, writes the same numbers as fractions: `tiou`, `mAP` (one per tIoU),
 `average_mAP`, `per_class` (label -> AP per tIoU), with protocol, rule, counts and remarks. Whatever a reader must

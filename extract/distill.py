@@ -1,7 +1,8 @@
 """Train a motion student: an RGB backbone that learns from videos what a motion network says of them, without labels.
 
-    python -m extract.distill --features features/thumos.h5 --videos videos/ --stream flow --out motion.pt
-    python -m extract.rgb     --features features/thumos.h5 --videos videos/ --stream rgb_motion --weights motion.pt
+    python -m extract.distill --features features/demo.h5 --videos demo/videos --out motion.pt --threads 1
+    python -m extract.rgb     --features features/demo.h5 --videos demo/videos --stream rgb_motion \\
+        --backbone nano --weights motion.pt
 
 The store holds the motion network's features (extract.motion writes them); the student is trained on the RGB frames of
 the same clips to give the same features. What it then extracts from RGB, the stream rgb_motion, is what the motion

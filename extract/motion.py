@@ -2,7 +2,7 @@
 
     python -m extract.motion --cue flow --videos videos/ --features features/thumos.h5 --weights flow_imagenet.pt
     python -m extract.motion --cue flow --flow flow/thumos.h5 --videos videos/ --features features/thumos.h5
-    python -m extract.motion --cue gradient --videos videos/ --features features/thumos.h5
+    python -m extract.motion --cue gradient --videos demo/videos --features features/demo.h5 --backbone nano
 
 Flow comes from the store that flow.tvl1 wrote (--flow), or is computed on the fly and rounded alike: the features are
 the same. Gradients cost next to nothing and are always computed. Clips lie at the same times as those of extract.rgb.

@@ -1,6 +1,7 @@
 """Extract RGB clip features of videos into a feature store.
 
     python -m extract.rgb --videos videos/ --features features/thumos.h5 --weights rgb_imagenet.pt --workers 8
+    python -m extract.rgb --videos demo/videos --features features/demo.h5 --backbone nano    # has weights of its own
 
 Videos already in the store are skipped, so an interrupted run is resumed by repeating the command; changed settings,
 weights or videos are done anew. A video that fails costs itself and the exit code (3), not the run; the report beside

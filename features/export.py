@@ -1,7 +1,7 @@
 """Write a feature store as a directory of .npy files, as ActionFormer, OpenTAD and others read them.
 
-    python -m features.export features/thumos.h5 --out npy/                      # (T, D) float32, "rgb" then "flow"
-    python -m features.export features/thumos.h5 --out npy/ --streams rgb
+    python -m features.export features/demo.h5 --out npy/                      # (T, D) float32, "rgb" then "flow"
+    python -m features.export features/demo.h5 --out npy/ --streams rgb
 
 One <video>.npy per video; the streams stand side by side in the order given. grid.json tells features.open and
 features.importer window, stride and frame rates; times of videos with a variable frame rate cannot be told in this

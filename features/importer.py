@@ -2,6 +2,7 @@
 
     python -m features.importer --npy i3d_features/ --features features/thumos.h5 --annotations thumos14.json
     python -m features.importer --npy i3d_features/ --features features/mine.h5 --fps 30 --window 64 --stride 64
+    python -m features.importer --npy npy/ --features features/demo2.h5 --annotations demo/annotations.json
     python -m features.importer --csv anet_features/ --features features/anet.h5 --annotations anet.json --stretch
 
 --npy: one (T, D) array per video in .npy or .npz files; 2048 columns are RGB then flow, others RGB, unless --columns

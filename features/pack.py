@@ -1,9 +1,9 @@
 """Pack the parts of a feature store into shards, or into one self-contained file.
 
-    python -m features.pack features/thumos.h5 --shards 16                  # index -> 16 shards, parts kept
-    python -m features.pack features/thumos.h5 --shards 16 --remove-parts   # ... and deleted once the shards stand
-    python -m features.pack features/thumos.h5 --single thumos_all.h5       # one file to send around
-    python -m features.pack features/thumos.h5 --index                      # only write the index again
+    python -m features.pack features/demo.h5 --shards 16                  # index -> 16 shards, parts kept
+    python -m features.pack features/demo.h5 --shards 16 --remove-parts   # ... and deleted once the shards stand
+    python -m features.pack features/demo.h5 --single demo_all.h5       # one file to send around
+    python -m features.pack features/demo.h5 --index                      # only write the index again
 
 Every array is hashed on the way. A packed store is read and resumed like any other.
 """

@@ -1,8 +1,8 @@
 """What a feature store holds, what it lacks, and what its runs said.
 
-    python -m features.status features/thumos.h5
-    python -m features.status features/thumos.h5 --videos      # a line per video
-    python -m features.status features/thumos.h5 --json        # for programs
+    python -m features.status features/demo.h5
+    python -m features.status features/demo.h5 --videos      # a line per video
+    python -m features.status features/demo.h5 --json        # for programs
 
 Reads the table of the index and the reports beside it, not the features: see features.verify for those.
 """

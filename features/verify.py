@@ -1,6 +1,6 @@
 """Read a whole feature store again and compare every array with the sha256 written beside it.
 
-    python -m features.verify features/thumos.h5
+    python -m features.verify features/demo.h5
 
 Also looked for: parts the index points to that are missing or unreadable, parts made anew after the index was written,
 parts the index does not know, features that are not finite, streams of a video that do not belong together.

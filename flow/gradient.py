@@ -1,6 +1,6 @@
 """Temporal gradients: how much each pixel changes from one frame to the next, a motion cue that costs next to nothing.
 
-    python -m flow.gradient --videos videos/ --out flow/thumos-gradient.h5 --workers 8
+    python -m flow.gradient --videos demo/videos --out flow/demo-gradient.h5 --workers 2
 
 Chunks already in the store are skipped: to resume an interrupted run, repeat the command. Gradients are exact
 differences of 8-bit frames, kept as int16; `extract.motion --cue gradient` makes them on the fly and needs no store.

@@ -1,6 +1,7 @@
 """Compute TV-L1 optical flow of videos into a flow store.
 
-    python -m flow.tvl1 --videos videos/ --out flow/thumos.h5 --workers 8
+    python -m flow.tvl1 --videos demo/videos --out flow/demo.h5 --size 64 --crop 64 --workers 2
+    python -m flow.tvl1 --videos videos/ --out flow/thumos.h5 --workers 32
     python -m flow.tvl1 --videos videos/ --out flow/thumos.h5 --preset fast --size 256 --crop 224
     python -m flow.tvl1 --warmup                 # compile the solver once, e.g. while an image is built
 

@@ -1,6 +1,6 @@
 """Look at a video beside its optical flow and its temporal gradient.
 
-    python -m flow.view --video v.mp4 --out v.png --frame 120        # one picture
+    python -m flow.view --video demo/videos/test_0000.mp4 --out v.png --frame 60    # one picture
     python -m flow.view --video v.mp4 --out v.mp4 --start 100 --stop 200
 
 From left to right: the frame; flow, with direction as colour (right red, down yellow-green, left cyan, up violet) and

@@ -2,6 +2,7 @@
 
     python -m flowless.annotations actions.csv --videos videos/ --out annotations.json --split .7/.1/.2
     python -m flowless.annotations actions.csv --videos videos/ --out annotations.json --split .8/.2 --by subject
+    python -m flowless.annotations demo/annotations.json --videos demo/videos --out split.json --split .7/.1/.2
     python -m flowless.annotations elan/ --videos videos/ --out annotations.json --label gesture
 
 Reads tables (video, start, end, label in any order and under the usual names; seconds, mm:ss, or frames with --fps),

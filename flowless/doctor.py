@@ -1,6 +1,6 @@
 """Why does it not learn? Features, annotations and videos compared with each other, and what to do about each finding.
 
-    python -m flowless.doctor --features features/mine.h5 --annotations annotations.json
+    python -m flowless.doctor --features features/demo.h5 --annotations demo/annotations.json
     python -m flowless.doctor --features npy/ --annotations annotations.json --videos videos/
     python -m flowless.doctor --features features/mine.h5 --annotations annotations.json --all --json doctor.json
 

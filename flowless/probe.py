@@ -1,6 +1,6 @@
 """A table of videos, before days are spent on them: frames, rate, size, codec, damage.
 
-    python -m flowless.probe --videos videos/
+    python -m flowless.probe --videos demo/videos
     python -m flowless.probe --videos videos/ --json probe.json
     python -m flowless.probe --videos videos/ --decode            # decode every frame as well: finds all damage
 

@@ -1,5 +1,6 @@
 """The command lines and Python examples of a page, in the order in which they stand there."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -22,6 +23,18 @@ class Example:
     saved: str = ""  # the file that the page says a block of Python is
 
 
+def examples_in_help(module: Path) -> list[Example]:
+    """The command lines in the docstring of a command, which is its --help."""
+    told = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    shown = [(line, text) for line, language, text in blocks_of(told) if language == "shell"]
+    return [Example(str(module), line, one) for line, text in shown for one in commands_in(text)]
+
+
+def commands_in(block: str) -> list[str]:
+    joined = (line.strip() for line in block.replace("\\\n", "  ").splitlines())
+    return [line for line in joined if CALLED.search(line)]
+
+
 def examples_of(page: Path) -> list[Example]:
     found: list[Example] = []
     written = page.read_text(encoding="utf-8")
@@ -30,8 +43,7 @@ def examples_of(page: Path) -> list[Example]:
             saved = SAVED.search(written.split(text, 1)[1])
             found.append(Example(page.name, line, text, "python", saved[1] if saved else ""))
         else:
-            joined = text.replace("\\\n", "  ").splitlines()
-            found += [Example(page.name, line, one.strip()) for one in joined if CALLED.search(one)]
+            found += [Example(page.name, line, one) for one in commands_in(text)]
     return found
 
 

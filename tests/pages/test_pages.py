@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from called import call
-from page_blocks import Example, examples_of
+from page_blocks import Example, examples_in_help, examples_of, words_of
+
+from command.listing import commands_of
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("flow", "extract", "features", "detect", "train", "evaluate", "flowless")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # What a page takes as given: its name there -> what it is here.
@@ -30,6 +33,14 @@ RUNS = {
     "runs/decomposed": "runs/decomposed",
     "runs/two_stream": "runs/two-stream",
 }
+DEMO_LEAVES = (
+    DEMO
+    | {"flow/demo.h5": "flow.h5", "npy": "npy"}
+    | {
+        f"demo/runs/seed0/{name}": f"runs/{here}"
+        for name, here in {"rgb-only": "rgb", "two-stream": "two-stream", "decomposed": "decomposed"}.items()
+    }
+)
 GIVEN = {
     "README.md": VIDEOS | WEIGHTS | {"thumos14.json": TRUTH, "rgb.json": FOUND["rgb.json"]},
     "activitynet.md": {"anet_features": "npy", "anet.json": "anet.json"},
@@ -110,6 +121,40 @@ def lay(here: Path, there: Path) -> None:
         for beside in (path for path in here.parent.glob(f"{here.stem}.*") if path.is_dir()):
             shutil.copytree(beside, there.with_suffix(beside.suffix))
         call(f"features.pack {there} --index")  # the index names its parts
+
+
+HELP = [
+    file for package in PACKAGES for name in commands_of(ROOT / package) for file in [ROOT / package / f"{name}.py"]
+]
+OF_THE_DEMO = (
+    "demo/",
+    "features/demo",
+    "flow/demo",
+    "runs/",
+    "out/",
+    "npy/",
+)  # files that it leaves, and what is written
+
+
+def on_the_demo(module: Path) -> list[Example]:
+    """The examples of a command's help that read nothing but what `make demo` leaves."""
+    shown = [example for example in examples_in_help(module) if "demo" in example.text and not reason(example)]
+    return [example for example in shown if all(map(of_the_demo, words_of(example.text)))]
+
+
+def of_the_demo(word: str) -> bool:
+    return re.fullmatch(r"[^/]+|[.\d/]+", word) is not None or word.split("=")[-1].startswith(OF_THE_DEMO)
+
+
+@pytest.mark.parametrize("module", HELP, ids=lambda module: f"{module.parent.name}.{module.stem}")
+def test_help_has_an_example_that_works_on_the_files_of_the_demo(module: Path, made: Path, folder: Path) -> None:
+    if any(reason(example) for example in examples_in_help(module)) and not on_the_demo(module):
+        pytest.skip("named above with the reason")
+    assert on_the_demo(module)
+    for name, here in DEMO_LEAVES.items():
+        lay(made / here, folder / name)
+    for example in on_the_demo(module):
+        run(example)
 
 
 def test_every_reason_is_needed() -> None:
