@@ -7,6 +7,7 @@ each parameter's name, drop-path scales 1, and masked random input. Nothing of t
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,21 +16,41 @@ import torch
 from detect.model.detector import Detector, DetectorConfig
 
 FROZEN = Path(__file__).parents[1] / "data" / "actionformer_parity.npz"
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     # Two sequences shorter than the published padding. Its LayerNorms' biases leak into the last real steps from
     # under the mask, ours do not (docs/papers.md): equal only while those biases are 0, as they are at the beginning.
     "masked": {"lengths": (61, 37), "padded": 64, "levels": 4, "window": 5, "biases": False},
     # One that fills the published padding, so that every parameter may be random; attention runs in several chunks.
     "full": {"lengths": (160,), "padded": 160, "levels": 3, "window": 9, "biases": True},
+    # As for ActivityNet: sines of the position, of as many steps as a sequence may have in training. No class is named.
+    "positions": {
+        "lengths": (61, 37),
+        "padded": 64,
+        "levels": 4,
+        "window": 5,
+        "biases": False,
+        "more": {"positions": 64, "names_classes": False},
+    },
+    # A sequence longer than that: the sines are stretched over it.
+    "stretched": {
+        "lengths": (160,),
+        "padded": 160,
+        "levels": 3,
+        "window": (9, 9, 81),  # the last level sees all of itself
+        "biases": True,
+        "more": {"positions": 64, "names_classes": False},
+    },
 }
 
 
-def detector(levels: int, window: int, biases: bool) -> Detector:
+def detector(case: str) -> Detector:
+    settings = CASES[case]
+    levels, window, biases = (settings[name] for name in ("levels", "window", "biases"))
     config = DetectorConfig(
         classes=("a", "b", "c"),
         feature_dims={"rgb": 24},
         width=32,
-        head_config={"levels": levels, "window": window},
+        head_config={"levels": levels, "window": window, **settings.get("more", {})},
         normalise=False,
     )
     model = Detector(config)
@@ -69,14 +90,14 @@ def inputs(lengths: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_logits_and_offsets_are_those_of_the_published_code(case: str) -> None:
-    settings = CASES[case]
-    model = detector(settings["levels"], settings["window"], settings["biases"])
-    features, mask = inputs(settings["lengths"])
+    model = detector(case)
+    features, mask = inputs(CASES[case]["lengths"])
     with torch.no_grad():
         predictions = model({"rgb": features}, mask)
     valid = predictions["valid"]
     frozen = np.load(FROZEN)
-    assert frozen[f"{case}/logits"].shape == (int(valid.sum()), 3)
+    classes = 3 if model.head.names_classes else 1
+    assert frozen[f"{case}/logits"].shape == (int(valid.sum()), classes)
     assert frozen[f"{case}/logits"].std() > 0.3, "numbers that vary"
     assert (frozen[f"{case}/offsets"] > 0).mean() > 0.3, "offsets that survive the ReLU"
     np.testing.assert_allclose(predictions["logits"][valid].numpy(), frozen[f"{case}/logits"], atol=1e-4)

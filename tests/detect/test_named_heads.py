@@ -1,39 +1,25 @@
 """The classifier beside a head that names no classes: what it learns, and what it says of candidates."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from detect.heads.actionformer.head import ActionFormer, ActionFormerConfig
-from detect.heads.base import Candidates, Croppable, Predictions, Rearranging, Targets
+from detect.heads.base import Croppable, Rearranging, Targets
 from detect.model.named import NamedHead, with_names
 from detect.naming import scores_of_candidates, video_scores
 from detect.windows import Found, Window, join
 
 CONFIG = ActionFormerConfig(width=16, levels=3, window=5)
-
-
-class Nameless(ActionFormer):
-    """Every class is the one class "action"."""
-
-    names_classes: ClassVar[bool] = False
-
-    def __init__(self, in_channels: int, num_classes: int, config: Any) -> None:
-        super().__init__(in_channels, 1, config)
-
-    def assign(self, predictions: Predictions, targets: Any) -> Any:
-        return super().assign(predictions, [Targets(t.segments, torch.zeros_like(t.labels)) for t in targets])
-
-    def decode(self, predictions: Predictions) -> list[Candidates]:
-        return [Candidates(found.segments, found.scores, None) for found in super().decode(predictions)]
+NAMELESS = ActionFormerConfig(width=16, levels=3, window=5, names_classes=False)
 
 
 def head() -> NamedHead:
     torch.manual_seed(0)
-    model = with_names(Nameless(6, 3, CONFIG), 3).eval()
+    model = with_names(ActionFormer(6, 3, NAMELESS), 3).eval()
     assert isinstance(model, NamedHead)
     return model
 
@@ -49,14 +35,14 @@ def test_a_head_that_names_classes_is_left_alone() -> None:
 
 
 def test_a_head_that_names_none_and_rearranges_samples_is_not_wrapped_in_silence() -> None:
-    class Both(Nameless, Rearranging):
+    class Both(ActionFormer, Rearranging):
         def rearrange(self, *_: Any) -> None: ...
 
         def rearranged_loss(self, *_: Any) -> dict[str, torch.Tensor]:
             return {}
 
     with pytest.raises(NotImplementedError, match="rearranges"):
-        with_names(Both(6, 3, CONFIG), 3)
+        with_names(Both(6, 3, NAMELESS), 3)
 
 
 def test_a_class_is_learnt_at_the_steps_whose_clip_meets_its_action() -> None:

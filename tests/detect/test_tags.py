@@ -9,9 +9,10 @@ from small_heads import targets
 from torch import Tensor
 
 from detect.heads.base import Croppable, Targets
+from detect.heads.positions import sinusoids
 from detect.heads.tags import losses
 from detect.heads.tags.head import TAGS, TAGSConfig
-from detect.heads.tags.network import from_step_to_sample, sinusoids
+from detect.heads.tags.network import from_step_to_sample
 from detect.heads.tags.targets import assign_steps
 from detect.model.detector import Detector, DetectorConfig, DetectorError
 from detect.windows import SampleRule
@@ -107,7 +108,7 @@ def test_distances_from_a_step_become_places_in_the_sample() -> None:
 
 
 def test_sines_of_the_position_are_those_of_the_paper_they_come_from() -> None:
-    table = sinusoids(7, 5)
+    table = sinusoids(torch.arange(7), 5)
     for step in range(7):
         angles = [step / 1e4 ** (2 * k / 5) for k in range(3)]
         expected = [f(angle) for angle in angles for f in (math.sin, math.cos)][:5]

@@ -98,7 +98,7 @@ class QueryHead(Head):
 class NamelessQueryHead(QueryHead):
     """Finds actions without naming them: every class is the one class "action"."""
 
-    names_classes: ClassVar[bool] = False
+    names_classes = False
 
     def __init__(self, in_channels: int, num_classes: int, config: QueryHeadConfig) -> None:
         super().__init__(in_channels, 1, config)

@@ -8,6 +8,7 @@ from typing import Any
 
 from detect.heads.base import Head
 from detect.model.architecture import Architecture
+from detect.naming import TOP
 from detect.suppress import Suppression
 from train.config import Optimiser, Sampling
 
@@ -49,6 +50,17 @@ SMALL_OPTIMISER: Mapping[str, Any] = {
     "ema_warmup": True,
     "threads": 1,
 }
+
+
+def fused_later(sigma: float, max_per_video: int, voting: float | None = None) -> Suppression:
+    """The suppression, class by class of the scores that `detect.naming` gives, that does what a published one does to
+    candidates of no class before they are named.
+
+    A named score is the root of the product of the candidate's and its class's. Of the scores of one class the root
+    decays by the root of what scores decay by, exp(-IoU² / 2 sigma): the same order, the same candidates. All of them
+    are kept once for each class that they may be.
+    """
+    return Suppression(sigma=2 * sigma, max_per_video=TOP * max_per_video, voting=voting)
 
 
 def automatic(num_videos: int, num_steps: int, dataset: str | None) -> tuple[str, str]:

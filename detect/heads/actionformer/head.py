@@ -21,6 +21,7 @@ from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictio
 from detect.heads.best import best_of
 from detect.heads.levels import first_level, level_sizes, per_level, with_gaps
 from detect.heads.normaliser import Normaliser, RunningNormaliser
+from detect.heads.positions import sinusoids, stretched
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
 from detect.model.branches import ConvolutionLayer, convolve_steps
 from detect.windows import SampleRule
@@ -52,6 +53,10 @@ class ActionFormerConfig:
     max_candidates: int = 2000  # per level, the best are decoded
     min_length: float = 0.05  # grid steps; shorter candidates are dropped
     resize: int | None = None  # steps that every video is resized to (ActivityNet: 192); None: as many as it has
+    positions: int | None = None  # steps whose sines are added to the features, and stretched over longer sequences
+    # (ActivityNet: 192); None: nothing is added
+    names_classes: bool = True  # False: candidates have no labels; a classifier beside the head names them, or scores
+    # from outside (published for ActivityNet)
     normaliser: float = 100.0  # positives a step is first taken to have; then their running mean
     normaliser_momentum: float = 0.9
 
@@ -66,6 +71,10 @@ class ActionFormerConfig:
             )
         if self.levels < 1 or self.stem < 1 or self.tower < 0:
             raise ValueError("ActionFormerConfig: levels and stem must be at least 1, tower at least 0")
+        if self.positions is not None and not (type(self.positions) is int and self.positions > 0):
+            raise ValueError(f"ActionFormerConfig: positions must be a number of steps, got {self.positions!r:.60}")
+        if type(self.names_classes) is not bool:
+            raise ValueError(f"ActionFormerConfig: names_classes must be true or false, got {self.names_classes!r:.60}")
         if not self.normaliser > 0 or not 0.0 <= self.normaliser_momentum < 1.0:
             raise ValueError("ActionFormerConfig: normaliser must be positive, normaliser_momentum in [0, 1)")
         ActionFormer.sample_rule(self)  # refuses what is no number of steps
@@ -98,13 +107,17 @@ class Tower(nn.Module):
 
 
 class ActionFormer(Head, Croppable):
-    """Predictions: logits (B, N, C); offsets (B, N, 2) >= 0 to start and end, in strides of the point; valid (B, N)."""
+    """Predictions: logits (B, N, C); offsets (B, N, 2) >= 0 to start and end, in strides of the point; valid (B, N).
+
+    C is 1, "an action", where the head names no classes.
+    """
 
     Config: ClassVar[type] = ActionFormerConfig
     of_training: ClassVar[frozenset[str]] = frozenset({"normaliser", "normaliser_momentum"})
 
     def __init__(self, in_channels: int, num_classes: int, config: ActionFormerConfig) -> None:
-        super().__init__(in_channels, num_classes, config)
+        super().__init__(in_channels, num_classes if config.names_classes else 1, config)
+        self.names_classes = config.names_classes
         self.alignment = self.sample.multiple  # of the sequence, so that every level has whole points
         # Two branches joined are wider than the head: a 1x1 convolution takes them to its width (ours).
         self.entry = nn.Linear(in_channels, config.width) if in_channels != config.width else nn.Identity()
@@ -112,7 +125,10 @@ class ActionFormer(Head, Croppable):
             config.width, config.heads, config.windows, config.stem,
             mlp_ratio=config.mlp_ratio, drop_path=config.drop_path, dropout=config.dropout,
         )  # fmt: skip
-        self.classifier = Tower(config.width, num_classes, config.tower)
+        if config.positions is not None:
+            waves = sinusoids(torch.arange(config.positions), config.width) / math.sqrt(config.width)
+            self.register_buffer("waves", waves, persistent=False)  # no weights: files are the same without
+        self.classifier = Tower(config.width, self.num_classes, config.tower)
         self.regressor = Tower(config.width, 2, config.tower)
         self.scales = nn.Parameter(torch.ones(config.levels))  # of the offsets, one per level
         for module in self.modules():
@@ -132,6 +148,8 @@ class ActionFormer(Head, Croppable):
         short = -features.shape[2] % self.alignment
         features, mask = F.pad(features, (0, short)), F.pad(mask, (0, short))
         x = self.entry(features.transpose(1, 2)) * mask[:, :, None].to(features.dtype)
+        if self.config.positions is not None:
+            x = x + stretched(self.get_buffer("waves"), mask).to(x.dtype) * mask[:, :, None]
         levels, masks = self.pyramid(x, mask)
         # The towers see all levels in one sequence with a zero step between neighbours: same numbers, fewer calls.
         x = with_gaps(levels)
@@ -155,6 +173,8 @@ class ActionFormer(Head, Croppable):
         """classes (B, N, C) multi-hot; offsets (B, N, 2) in strides, 0 off the positives; positive (B, N)."""
         valid = predictions["valid"]
         points = self.points(self.levels_of(valid.shape[1])[0], valid.device)
+        if not self.names_classes:
+            targets = [Targets(t.segments, torch.zeros_like(t.labels)) for t in targets]
         return assign_points(points, valid, targets, self.num_classes, self.config.radius)
 
     def num_positives(self, assignment: Assignment) -> int:
@@ -217,7 +237,8 @@ class ActionFormer(Head, Croppable):
         index = torch.cat(chosen)
         point = index // self.num_classes
         index, point = index[long_enough[point]], point[long_enough[point]]
-        return Candidates(segments[point], scores.flatten()[index], index % self.num_classes)
+        labels = index % self.num_classes if self.names_classes else None
+        return Candidates(segments[point], scores.flatten()[index], labels)
 
     # ---- cached predictions
 

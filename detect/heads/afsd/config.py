@@ -13,6 +13,7 @@ class AFSDConfig:
     length: int = 64  # steps of a sample, a multiple of 2^(levels - 1)
     every: int = 1  # 3: only each third step of the features is read, as OpenTAD does with THUMOS'14's
     overlap: float = 0.5  # of neighbouring windows
+    training_overlap: float | None = None  # likewise in training, which sets how many samples of a video an epoch has
     resize: int | None = None  # steps that every video is resized to (ActivityNet: 96); None: as many as it has
     levels: int = 6
     frames: int = 4  # of the finer axis, to a step; 8 for ActivityNet
@@ -51,4 +52,10 @@ class AFSDConfig:
 
     @property
     def sample_rule(self) -> SampleRule:
-        return SampleRule(resize=self.resize, every=self.every, length=self.length, overlap=self.overlap)
+        return SampleRule(
+            every=self.every,
+            resize=self.resize,
+            length=self.length,
+            overlap=self.overlap,
+            training_overlap=self.training_overlap,
+        )

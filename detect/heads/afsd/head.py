@@ -44,7 +44,7 @@ class AFSD(Head, Rearranging):
     suppression: ClassVar[Suppression] = Suppression(max_per_video=2000)  # OpenTAD; the authors: 5000
     of_training: ClassVar[frozenset[str]] = frozenset(
         {"min_iou", "refine_best", "smooth", "ranges", "offset_weight", "map_weight", "consistency_weight"}
-        | {"focal_alpha", "focal_gamma", "min_score", "overlap"}
+        | {"focal_alpha", "focal_gamma", "min_score", "overlap", "training_overlap"}
     )
 
     def __init__(self, in_channels: int, num_classes: int, config: AFSDConfig) -> None:

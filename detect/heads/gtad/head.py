@@ -39,6 +39,7 @@ class GTADConfig:
     width: int = 256  # channels of a step
     length: int = 256  # steps of a sample; longer videos are seen in windows
     durations: int = 64  # the longest segment, in steps; 8.5 s, which 12 % of THUMOS'14's actions exceed
+    training_overlap: float | None = None  # of windows in training, which sets how many samples of a video an epoch has
     resize: int | None = None  # steps that every video is resized to (ActivityNet: 100); None: as many as it has
     groups: int = 32  # of the convolutions in the middle of a graph block, 4 channels each
     neighbours: int = 3  # of a step in the graph, itself included
@@ -130,7 +131,7 @@ class GTAD(Head):
 
     Config: ClassVar[type] = GTADConfig
     of_training: ClassVar[frozenset[str]] = frozenset(
-        {"positive_overlap", "class_weight", "overlap_weight", "boundary_weight"}
+        {"positive_overlap", "class_weight", "overlap_weight", "boundary_weight", "training_overlap"}
     )
     suppression: ClassVar[Suppression] = Suppression(sigma=0.3, min_score=0.0001, voting=0.95)  # OpenTAD, THUMOS'14
     optimiser: ClassVar[Mapping[str, Any]] = {"weight_decay": 1e-4}  # OpenTAD and the authors
@@ -147,7 +148,7 @@ class GTAD(Head):
 
     @classmethod
     def sample_rule(cls, config: GTADConfig) -> SampleRule:
-        return SampleRule(resize=config.resize, length=config.length)
+        return SampleRule(resize=config.resize, length=config.length, training_overlap=config.training_overlap)
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
         """Padded steps are nobody's neighbours and count as zero: a sample says the same however far it is padded."""

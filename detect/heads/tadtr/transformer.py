@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from detect.heads.positions import sinusoids
 from detect.heads.tadtr.attention import DeformableAttention
 
-TEMPERATURE = 1e4  # of the slowest wave of the positions
 NEAR = 1e-5  # shares are kept so far from 0 and 1 before their logit
 
 
@@ -139,9 +139,7 @@ def sines(mask: Tensor, width: int) -> Tensor:
     """(B, T, width): sine and cosine of a real step's place, from above 0 to 2π at the last, ever slower."""
     place = mask.cumsum(1, dtype=torch.float32)
     place = place / (place[:, -1:] + 1e-6) * (2 * math.pi)
-    channel = torch.arange(width, device=mask.device)
-    waves = place[:, :, None] / TEMPERATURE ** (2 * (channel // 2) / width)
-    return torch.where(channel % 2 == 0, waves.sin(), waves.cos())
+    return sinusoids(place, width)
 
 
 class MaskedGroupNorm(nn.GroupNorm):

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from detect.heads.base import Assignment, Candidates, Head, Predictions, Targets
 from detect.heads.best import best_of
+from detect.heads.positions import sinusoids
 from detect.heads.tags import losses
-from detect.heads.tags.network import MaskTower, SnippetEmbedding, sinusoids
+from detect.heads.tags.network import MaskTower, SnippetEmbedding
 from detect.heads.tags.runs import Runs, means, means_of_blocks, runs_of, runs_through, segments_of
 from detect.heads.tags.targets import assign_steps
 from detect.losses import bernoulli_divergence
@@ -32,6 +33,7 @@ class TAGSConfig:
     length: int = 256  # steps of a sample, of THUMOS'14 34 s; ActivityNet: 100
     resize: int | None = None  # steps that every video is resized to (ActivityNet: 100); None: as many as it has
     overlap: float = 0.5  # share of a window that the next one sees too
+    training_overlap: float | None = None  # likewise in training, which sets how many samples of a video an epoch has
     heads: int = 4  # of the attention
     head_width: int = 128  # channels of each; published 2048
     layers: int = 1  # attentions
@@ -72,7 +74,8 @@ class TAGS(Head):
     suppression: ClassVar[Suppression] = Suppression(sigma=0.1)  # exp(-10·IoU²), as published
     of_training: ClassVar[frozenset[str]] = frozenset(
         {"class_weight", "mask_weight", "hard_classes", "dropout", "attention_dropout"}
-        | {"overlap", "min_score", "max_candidates", "min_run", "mask_thresholds", "class_thresholds"}  # of decoding
+        | {"overlap", "training_overlap"}  # and of decoding:
+        | {"min_score", "max_candidates", "min_run", "mask_thresholds", "class_thresholds"}
     )
 
     def __init__(self, in_channels: int, num_classes: int, config: TAGSConfig) -> None:
@@ -88,7 +91,12 @@ class TAGS(Head):
 
     @classmethod
     def sample_rule(cls, config: TAGSConfig) -> SampleRule:
-        return SampleRule(resize=config.resize, length=config.length, overlap=config.overlap)
+        return SampleRule(
+            resize=config.resize,
+            length=config.length,
+            overlap=config.overlap,
+            training_overlap=config.training_overlap,
+        )
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
         if features.shape[2] != self.config.length:
@@ -96,7 +104,7 @@ class TAGS(Head):
         keep = mask[:, :, None].to(features.dtype)
         x = self.entry(features.transpose(1, 2))
         if self.config.positions:
-            x = x + sinusoids(self.config.length, self.config.width, x.device).to(x.dtype)
+            x = x + sinusoids(torch.arange(x.shape[1], device=x.device), self.config.width).to(x.dtype)
         x = x * keep
         for embedding in self.embeddings:
             x = embedding(x, mask) * keep

@@ -78,10 +78,3 @@ def from_step_to_sample(relative: Tensor) -> Tensor:
     steps = torch.arange(relative.shape[1], device=relative.device)
     index = steps - steps[:, None] + relative.shape[1] - 1  # (T, T): of step, position
     return relative.gather(2, index.expand(relative.shape[0], -1, -1))
-
-
-def sinusoids(length: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """(length, width): sines and cosines of the position at rates from 1 to 1/10000 a step (Vaswani et al., 2017)."""
-    rates = torch.exp(-math.log(1e4) * torch.arange(0, width, 2, device=device) / width)
-    angles = torch.arange(length, device=device)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width]
