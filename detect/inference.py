@@ -113,8 +113,11 @@ def with_classes(detector: Detector, found: Found, class_scores: NDArray[np.floa
 def check_class_scores(detector: Detector) -> None:
     """Refuses scores of classes for a head that names classes itself."""
     if detector.head.names_classes:
+        remedy = ""
+        if hasattr(detector.head.config, "names_classes"):
+            remedy = "; a detector trained with --set head.names_classes=false takes them"
         raise DetectorError(
-            f"the head {detector.config.head!r} names classes itself: scores of classes are not expected"
+            f"the head {detector.config.head!r} names classes itself: scores of classes are not expected{remedy}"
         )
 
 

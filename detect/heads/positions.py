@@ -19,8 +19,8 @@ def sinusoids(places: Tensor, width: int) -> Tensor:
 def stretched(table: Tensor, mask: Tensor) -> Tensor:
     """Rows of a table (L, D) for the steps of samples, mask (B, T).
 
-    Returns (B, T, D), or (1, T, D) where all samples have the same. Step k has row k. Over a sample with more than L real
-    steps the rows are stretched: interpolated linearly with half-pixel centres. Padding changes nothing on real steps.
+    Returns (B, T, D), or (1, T, D) where all samples have the same. Step k has row k. Over a sample of more real steps
+    than L the rows are stretched: interpolated linearly with half-pixel centres. Padding changes nothing on real steps.
     """
     rows, steps = len(table), mask.shape[1]
     if steps <= rows:

@@ -46,15 +46,15 @@ SMALL: dict[str, dict[str, object]] = {
 }
 
 
-def make_detector(store: Path, path: Path, head: str = "actionformer") -> Path:
-    """An untrained detector of these features."""
+def make_detector(store: Path, path: Path, head: str = "actionformer", **options: object) -> Path:
+    """An untrained detector of these features; options of its head."""
     torch.manual_seed(0)
     config = DetectorConfig(
         classes=("jump", "spin"),
         feature_dims={"rgb": 1536},
         width=16,
         head=head,
-        head_config=SMALL[head],
+        head_config={**SMALL[head], **options},
         feature_ids={"rgb": features.open(store).feature_id("rgb")},
     )
     Detector(config).save(path)

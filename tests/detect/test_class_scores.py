@@ -18,6 +18,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = make_store(folder)
     make_detector(store, folder / "gtad.pt", head="gtad")
     make_detector(store, folder / "actionformer.pt")
+    make_detector(store, folder / "nameless.pt", names_classes=False)
     return folder
 
 
@@ -27,10 +28,11 @@ def detect(given: Path, scores: object, out: Path, head: str = "gtad", *more: st
     return main([*words, "--out", str(out / "d.json"), "--class-scores", str(out / "scores.json"), *more])
 
 
+@pytest.mark.parametrize("head", ["gtad", "nameless"])
 def test_a_video_is_given_the_classes_that_the_file_says_in_place_of_the_detectors_own(
-    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], head: str
 ) -> None:
-    assert detect(given, GOOD, tmp_path) == 0
+    assert detect(given, GOOD, tmp_path, head) == 0
     found = read_detections(tmp_path / "d.json")
     rows = zip(found.video.tolist(), found.label.tolist(), found.scores.tolist(), strict=True)
     best: dict[tuple[str, str], float] = {}
@@ -43,8 +45,18 @@ def test_a_video_is_given_the_classes_that_the_file_says_in_place_of_the_detecto
     assert "classifiers that saw optical flow" in capsys.readouterr().err
 
 
-def test_without_the_file_the_detectors_own_classifier_names_the_actions(given: Path, tmp_path: Path) -> None:
-    words = ["--detector", str(given / "gtad.pt"), "--features", str(given / "f.h5"), "--out", str(tmp_path / "d.json")]
+@pytest.mark.parametrize("head", ["gtad", "nameless"])
+def test_without_the_file_the_detectors_own_classifier_names_the_actions(
+    given: Path, tmp_path: Path, head: str
+) -> None:
+    words = [
+        "--detector",
+        str(given / f"{head}.pt"),
+        "--features",
+        str(given / "f.h5"),
+        "--out",
+        str(tmp_path / "d.json"),
+    ]
     assert main(words) == 0
     assert set(read_detections(tmp_path / "d.json").labels) == {"jump", "spin"}
     assert "class_scores" not in json.loads((tmp_path / "d.json").read_text())["note"]
@@ -80,7 +92,9 @@ def test_a_head_that_names_classes_wants_no_scores_of_them(
     given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert detect(given, GOOD, tmp_path, "actionformer") == 2
-    assert "'actionformer' names classes itself: scores of classes are not expected" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "'actionformer' names classes itself: scores of classes are not expected" in said
+    assert "--set head.names_classes=false" in said
 
 
 def test_the_file_of_scores_is_not_written_over(given: Path, tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def fused_later(sigma: float, max_per_video: int, voting: float | None = None) -
     candidates of no class before they are named.
 
     A named score is the root of the product of the candidate's and its class's. Of the scores of one class the root
-    decays by the root of what scores decay by, exp(-IoU² / 2 sigma): the same order, the same candidates. All of them
-    are kept once for each class that they may be.
+    decays by the root of what scores decay by, exp(-IoU² / 2 sigma): the same order, the same candidates. Each may be
+    kept once for every class that it is given.
     """
     return Suppression(sigma=2 * sigma, max_per_video=TOP * max_per_video, voting=voting)
 
