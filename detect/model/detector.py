@@ -102,8 +102,12 @@ def refusing_misfits(head: str) -> Iterator[None]:
 
 def settings_of(architecture: Architecture, options: Mapping[str, Any]) -> Any:
     """The head's own configuration, `options` being what differs from its defaults; DetectorError for a misfit."""
+    kind = HEADS[architecture.head].Config
+    known = [field.name for field in dataclasses.fields(kind)]
     with refusing_misfits(architecture.head):
-        return HEADS[architecture.head].Config(**{"width": architecture.width, **options})
+        if unknown := [name for name in options if name not in known]:
+            raise ValueError(f"it has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+        return kind(**{"width": architecture.width, **options})
 
 
 def sample_rule(architecture: Architecture, options: Mapping[str, Any]) -> SampleRule:

@@ -16,6 +16,8 @@ from train.methods.base import Method
 STEPS, WIDTH = 32, 16
 OPTIONS: dict[str, dict[str, object]] = {
     "actionformer": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "normaliser": 10.0},
+    # As for ActivityNet: longer samples than positions, stretched; named by the classifier beside it.
+    "unnamed": {"levels": 3, "window": 5, "heads": 2, "drop_path": 0.0, "positions": 16, "names_classes": False},
     "afsd": {"length": STEPS, "levels": 3, "groups": 2, "unit": 0.5, "unit_doubles": True},
     "gtad": {"length": STEPS, "durations": 12, "groups": 4, "bins": 4, "hidden": 16, "map_width": 8},
     "tadtr": {"length": STEPS, "heads": 2, "encoder": 1, "decoder": 2, "queries": 5, "bins": 4, "dropout": 0.0},

@@ -16,6 +16,7 @@ from torch import nn
 
 import features
 from detect.heads import HEADS
+from detect.heads.actionformer.head import ActionFormer
 from detect.heads.base import Croppable, Targets
 from detect.model.detector import Detector
 from features.storage.store import build_index
@@ -38,8 +39,9 @@ EVERY = pytest.mark.parametrize(("name", "cues"), KINDS, ids=lambda v: v if isin
 OF_TRUTH, OF_TEACHERS = ("joint/", "appearance/", "motion/"), ("distill/", "distill_joint/")
 
 
-@pytest.fixture(params=[*HEADS, "steps", "queries"])
+@pytest.fixture(params=[*HEADS, "unnamed", "steps", "queries"])
 def head(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(HEADS, "unnamed", ActionFormer)  # as for ActivityNet
     monkeypatch.setitem(HEADS, "steps", StepHead)
     monkeypatch.setitem(HEADS, "queries", QueryHead)
     return str(request.param)
@@ -122,6 +124,27 @@ def test_a_labelled_video_without_actions_is_taught_as_background(name: str, cue
 
 
 @EVERY
+def test_a_sample_of_one_step_is_taught_and_detected_in(name: str, cues: tuple[str, ...], head: str) -> None:
+    batch = with_joint_teacher(batch_of(head=head), head)
+    first = torch.arange(STEPS) < torch.tensor([[STEPS], [1]])
+    action = Targets(torch.tensor([[-0.5, 0.5]]), torch.tensor([1]))
+    batch = replace(
+        batch,
+        cues={cue: x * first[:, None] for cue, x in batch.cues.items()},
+        mask=first,
+        targets=[batch.targets[0], action],
+    )
+    method = make(name, cues, head)
+    losses = method(batch)
+    assert all(torch.isfinite(value) for value in losses.values())
+    sums(losses, "").backward()
+    assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+    detector = method.eval().detector
+    for found in detector.head.decode(detector(batch.cues, batch.mask)):
+        assert torch.isfinite(found.segments).all() and torch.isfinite(found.scores).all()
+
+
+@EVERY
 def test_ground_truth_about_rows_without_labels_has_no_effect_whatever_it_says(
     name: str, cues: tuple[str, ...], head: str
 ) -> None:
@@ -188,6 +211,13 @@ def test_calling_a_method_gives_its_losses(name: str, cues: tuple[str, ...], hea
 
 SIZES_OF = {
     "actionformer": ["head.levels=3", "head.window=5", "head.heads=2"],
+    "unnamed": [
+        "head.levels=3",
+        "head.window=5",
+        "head.heads=2",
+        "head.positions=16",
+        "head.names_classes=false",
+    ],
     "afsd": ["head.length=16", "head.levels=3", "head.groups=2", "head.consistency_weight=0.1"],
     "gtad": [
         "head.length=16",
