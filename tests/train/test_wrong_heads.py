@@ -113,7 +113,7 @@ def test_videos_of_one_step_and_a_few_are_trained_on_and_detected_in(
     build_index(world.features)
     world.annotations.write_text(json.dumps(annotations))
     sizes = small(head, min_score=0.0) if head not in ("tadtr",) else small(head)
-    assert main(world.arguments(*sizes, "--epochs", "2", "--set", "sampling.batch_size=4", small=False)) == 0
+    assert main(world.arguments(*sizes, "--epochs", "1", "--set", "sampling.batch_size=4", small=False)) == 0
     words = ["--detector", str(world.runs / "run/detector.pt"), "--features", str(world.features)]
     assert detect([*words, "--out", str(world.runs / "found.json"), "--videos", *lengths]) == 0
     found = read_detections(world.runs / "found.json")
