@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import TinyWorld, write_features
-from query_head import QueryHead
+from query_head import NamelessQueryHead, QueryHead
 from small_methods import STEPS, batch_of, grown, make, sums, with_joint_teacher
 from step_head import StepHead
 from torch import nn
@@ -39,11 +39,12 @@ EVERY = pytest.mark.parametrize(("name", "cues"), KINDS, ids=lambda v: v if isin
 OF_TRUTH, OF_TEACHERS = ("joint/", "appearance/", "motion/"), ("distill/", "distill_joint/")
 
 
-@pytest.fixture(params=[*HEADS, "unnamed", "steps", "queries"])
+@pytest.fixture(params=[*HEADS, "unnamed", "steps", "queries", "nameless"])
 def head(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(HEADS, "unnamed", ActionFormer)  # as for ActivityNet
     monkeypatch.setitem(HEADS, "steps", StepHead)
     monkeypatch.setitem(HEADS, "queries", QueryHead)
+    monkeypatch.setitem(HEADS, "nameless", NamelessQueryHead)
     return str(request.param)
 
 
@@ -231,6 +232,7 @@ SIZES_OF = {
     "tags": ["head.length=16", "head.heads=2", "head.head_width=8", "head.tower=[16,16,16]"],
     "steps": [],
     "queries": ["head.length=16"],  # of videos of 40 steps and more
+    "nameless": ["head.length=16"],
 }
 
 
