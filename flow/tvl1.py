@@ -23,8 +23,8 @@ from typing import Any
 from command.runner import run_command
 from features.files.dashes import parse_args
 from flow.pipeline.plan import add_arguments, run
+from flow.pipeline.quantised import BOUND
 from flow.pipeline.settings import CODECS, FlowSettings
-from flow.pipeline.store import BOUND
 from flow.solver import choose_backend, warm_up
 from flow.tvl1_common.parameters import PRESETS, Parameters, choose_parameters
 

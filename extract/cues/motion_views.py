@@ -14,7 +14,7 @@ from features.running.stopwatch import Stopwatch
 from flow.decode.geometry import Geometry
 from flow.decode.video import Frame, VideoError
 from flow.pipeline.difference import temporal_gradient
-from flow.pipeline.store import dequantise, quantise
+from flow.pipeline.quantised import dequantise, quantise
 from flow.solver import make_solver
 
 BLOCK = 64  # pairs read from a flow store, or solved on a GPU, at a time

@@ -24,7 +24,7 @@ from extract.world.scene import render
 from extract.world.trimmed import CLIP_CLASSES, stage_clip
 from extract.world.untrimmed import FPS
 from flow.pipeline.difference import temporal_gradient
-from flow.pipeline.store import dequantise, quantise
+from flow.pipeline.quantised import dequantise, quantise
 from flow.solver import make_solver
 
 

@@ -99,7 +99,7 @@ def solve_batch(batch: Sequence[Pair]) -> None:
 
 
 def as_stored(flows: Tensor, settings: FlowSettings) -> np.ndarray:
-    """(B, H, W, 2) pixels -> (B, 2, crop, crop) as `flow.pipeline.store.quantise` would, where the tensor lies."""
+    """(B, H, W, 2) pixels -> (B, 2, crop, crop) as `flow.pipeline.quantised.quantise` would, where the tensor lies."""
     planes = settings.geometry.crop_center(flows, axes=(1, 2)).permute(0, 3, 1, 2)  # type: ignore[type-var]
     if settings.codec == "float16":
         return planes.half().cpu().numpy()

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from features.running.stopwatch import Stopwatch
 from features.storage.store import is_done
 from flow.decode.video import VideoInfo, read_frames
+from flow.pipeline.motions import MOTIONS
 from flow.pipeline.planning import as_planned, video_of
 from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import CHUNK, chunk_stream, write_chunk
@@ -24,12 +24,14 @@ class Chunk:
     def __init__(self, payload: dict[str, Any]) -> None:
         self.payload = payload
         self.settings = FlowSettings.from_json(payload["settings"])
+        self.motion = MOTIONS[self.settings.cue]
         self.watch = Stopwatch()
         self.count = 0  # pairs added
-        self._pairs: np.ndarray = np.empty((CHUNK, *_shape(self.settings)), _dtype(self.settings))
+        shape = (CHUNK, self.motion.planes, self.settings.crop, self.settings.crop)
+        self._pairs: np.ndarray = np.empty(shape, self.motion.dtype(self.settings.codec))
 
     def frames(self, beat: Callable[[int], None] = lambda pairs: None) -> Iterator[np.ndarray]:
-        """As many as there are pairs, and one; resized, and gray for flow, RGB and cropped for gradients."""
+        """As many as there are pairs, and one; resized and prepared for what is computed of them."""
         settings, geometry, start = self.settings, self.settings.geometry, self.payload["start"]
         with as_planned(self.payload, beat) as info:
             for frame in read_frames(
@@ -40,11 +42,7 @@ class Chunk:
                 min_decoded=settings.min_decoded,
                 fps=settings.fps,
             ):
-                resized = geometry.resize(frame.rgb)
-                if settings.cue == "flow":
-                    yield cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY)
-                else:
-                    yield geometry.crop_center(resized)
+                yield self.motion.prepare(geometry.resize(frame.rgb), geometry)
 
     def add(self, planes: np.ndarray) -> None:
         """The next pair, as it is to be stored: (2 or 3, crop, crop)."""
@@ -95,13 +93,3 @@ def attributes(settings: FlowSettings, info: VideoInfo, last_start: int) -> dict
         "num_frames_header": info.num_frames_header or 0,
         "last_start": last_start,
     }
-
-
-def _shape(settings: FlowSettings) -> tuple[int, int, int]:
-    return (2 if settings.cue == "flow" else 3, settings.crop, settings.crop)
-
-
-def _dtype(settings: FlowSettings) -> type:
-    if settings.cue == "gradient":
-        return np.int16
-    return np.float16 if settings.codec == "float16" else np.uint8

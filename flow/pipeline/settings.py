@@ -8,7 +8,8 @@ from typing import Any
 from features.storage.store import fingerprint
 from flow.decode.geometry import Geometry
 from flow.decode.video import MIN_DECODED
-from flow.pipeline.store import BOUND
+from flow.pipeline.motions import MOTIONS
+from flow.pipeline.quantised import BOUND
 from flow.tvl1_common.parameters import FlowError, Parameters
 
 CODECS = ("u8", "jpeg", "float16")
@@ -18,7 +19,7 @@ CODECS = ("u8", "jpeg", "float16")
 class FlowSettings:
     """Of one run. What changes values is in `made_from`; the rest (backend, decoder) is how they are computed."""
 
-    cue: str  # "flow" or "gradient"
+    cue: str  # a key of flow.pipeline.motions.MOTIONS
     short_side: int = 256  # px, after resizing; I3D's published preprocessing
     crop: int = 224  # px, of the centre square that is stored
     codec: str = "u8"
@@ -39,11 +40,11 @@ class FlowSettings:
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise FlowError(f"--fps {self.fps}: expected frames per second, more than 0")
         try:
-            least = self.geometry.short_side
+            size, least = self.geometry.short_side, MOTIONS[self.cue].smallest
         except ValueError as error:
             raise FlowError(str(error)) from error
-        if self.cue == "flow" and least < 16:
-            raise FlowError(f"--size {least}: TV-L1 needs at least 16 pixels")
+        if size < least:
+            raise FlowError(f"--size {size}: {MOTIONS[self.cue].command} needs at least {least} pixels")
 
     @property
     def geometry(self) -> Geometry:
@@ -57,13 +58,7 @@ class FlowSettings:
     @property
     def made_from(self) -> dict[str, Any]:
         """Everything that changes values, as attributes of a part."""
-        common = {"cue": self.cue, "geometry": self.geometry.name}
-        if self.cue == "gradient":
-            return {**common, "codec": "int16"}
-        solver = "tvl1-opencv" if self.backend == "opencv" else "tvl1-cuda" if self.backend == "cuda" else "tvl1/2"
-        parameters = json.dumps(asdict(self.parameters), sort_keys=True)
-        stored = {"codec": self.codec, "bound": float(self.bound), "quantiser": "round"}
-        return {**common, **stored, "solver": solver, "parameters": parameters}
+        return {"cue": self.cue, "geometry": self.geometry.name, **MOTIONS[self.cue].made_from(self)}
 
     def feature_id(self) -> str:
         """The same for all videos of a store."""

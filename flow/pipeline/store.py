@@ -23,21 +23,11 @@ import numpy as np
 from features.storage import store as features_store
 from features.storage.store import Part, Store, StoreError, write_part
 from features.storage.table import TableRow
+from flow.pipeline.motions import MOTIONS
+from flow.pipeline.quantised import BOUND, dequantise, quantise
 
 CHUNK = 128  # pairs; seconds of work, and at 224 x 224 about 1.5 MB of file
-BOUND = 20.0  # px
 JPEG_QUALITY = 95  # largest error 1.2 px, a third of the size of u8; not reproducible between releases of libjpeg
-
-
-def quantise(flow: np.ndarray, bound: float = BOUND) -> np.ndarray:
-    """Pixels -> uint8, any shape."""
-    scaled = (np.clip(flow, -bound, bound) + np.float32(bound)) * np.float32(255.0 / (2 * bound))
-    return np.rint(scaled).astype(np.uint8)
-
-
-def dequantise(values: np.ndarray, bound: float = BOUND) -> np.ndarray:
-    """uint8 -> pixels, float32."""
-    return values.astype(np.float32) * np.float32(2 * bound / 255.0) - np.float32(bound)
 
 
 def chunk_starts(num_pairs: int) -> list[int]:
@@ -140,7 +130,7 @@ class FlowStore:
     def _first(self, video: str) -> str:
         streams = self._streams(video)
         if not streams:
-            raise StoreError(f"{self.path}: no {self.cue} of video {video!r}: run flow.{_command(self.cue)} on it")
+            raise StoreError(f"{self.path}: no {self.cue} of video {video!r}: run {MOTIONS[self.cue].command} on it")
         return streams[0]
 
     def _layout(self, video: str) -> list[tuple[int, int]]:
@@ -159,7 +149,7 @@ class FlowStore:
                     continue  # the video ends in the chunk before, by --min-decoded; this lies beyond the damage
                 raise StoreError(
                     f"{self.path}: {video}: pairs {layout[-1][1] if layout else 0} to {start} are missing: repeat the "
-                    f"flow.{_command(self.cue)} command, which computes what is not there"
+                    f"{MOTIONS[self.cue].command} command, which computes what is not there"
                 )
             layout.append((start, start + int(attributes["num_pairs"])))
             made.add((attributes["feature_id"], attributes["video_sha256"]))
@@ -167,14 +157,10 @@ class FlowStore:
         if start != expected or len(made) > 1:
             raise StoreError(
                 f"{self.path}: {video}: {len(layout)} chunks, made in {len(made)} ways, ending at {start}, "
-                f"expected at {expected}: repeat the flow.{_command(self.cue)} command to complete them"
+                f"expected at {expected}: repeat the {MOTIONS[self.cue].command} command to complete them"
             )
         self._chunks[video] = [piece for piece in layout if piece[1] > piece[0]] or layout[:1]
         return self._chunks[video]
-
-
-def _command(cue: str) -> str:
-    return "tvl1" if cue == "flow" else cue
 
 
 def _convert(pairs: np.ndarray, bound: float, in_pixels: bool) -> np.ndarray:

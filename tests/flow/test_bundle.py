@@ -19,8 +19,8 @@ from flow.decode.video import probe
 from flow.pipeline.bundle import ahead, as_stored, compute_bundle
 from flow.pipeline.plan import bundled
 from flow.pipeline.planning import plan_video
+from flow.pipeline.quantised import quantise
 from flow.pipeline.settings import FlowSettings
-from flow.pipeline.store import quantise
 from flow.pipeline.tasks import compute_chunk
 from flow.solver import TVL1
 

@@ -8,7 +8,8 @@ import pytest
 
 import flow.pipeline.store
 from features.storage.store import StoreError, build_index
-from flow.pipeline.store import CHUNK, chunk_starts, chunk_stream, dequantise, quantise, write_chunk
+from flow.pipeline.quantised import dequantise, quantise
+from flow.pipeline.store import CHUNK, chunk_starts, chunk_stream, write_chunk
 
 
 def made(codec: str = "u8", last_start: int = 0, **more: Any) -> dict[str, Any]:

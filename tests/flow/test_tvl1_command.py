@@ -15,7 +15,8 @@ import flow.tvl1
 import flow.view
 from flow.decode.video import read_frames
 from flow.pipeline.difference import temporal_gradient
-from flow.pipeline.store import CHUNK, dequantise, quantise
+from flow.pipeline.quantised import dequantise, quantise
+from flow.pipeline.store import CHUNK
 from flow.solver import TVL1
 
 SMALL = ["--size", "32", "--crop", "24"]
