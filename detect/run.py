@@ -28,13 +28,13 @@ from command.exit_codes import ExitCode
 from command.outputs import refuse_no_place
 from command.runner import run_command
 from detect.class_scores import WARNING, check_videos, read_class_scores
-from detect.devices import choose_device
 from detect.inference import check_class_scores, check_store, detect_video
 from detect.missing import MISSING, REFUSE, with_features
 from detect.model.detector import Detector, DetectorError
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import write_detections
 from features.files.dashes import parse_args
+from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
 from features.running.report import write_report
 from features.storage.rates import note_of_many, rates_of
@@ -79,9 +79,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_verify(parser)
     parser.add_argument("--missing", choices=MISSING, default=REFUSE,
                         help="videos without features: refuse (default), or skip them")  # fmt: skip
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, one of several as cuda:1, or mps (default: auto)"
-    )
+    add_device(parser, EVERYWHERE)
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1, as every worker has)")
     args = parse_args(parser, argv, ids=True)
     if args.threads < 1:

@@ -40,10 +40,11 @@ from evaluate.files.annotation_files import truth_files
 from evaluate.files.annotations import read_annotations
 from evaluate.files.detections import write_detections
 from extract.burn import burn_labels
-from extract.pipeline.devices import add_device, choose_device
 from extract.pipeline.new_videos import Embedder
 from extract.pipeline.settings import SettingsError
 from features.files.dashes import parse_args
+from features.files.streams import shows
+from features.running.devices import OF_EXTRACTION, add_device, choose_device
 from features.running.report import write_report
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import ClipGrid
@@ -67,10 +68,12 @@ def detect_actions(
 
     fps: frames at this rate, and the rate of a folder of pictures; None: as they come. own: backbones of one's own, as
     package.module:Class, that may be imported.
-    Raises VideoError, DetectorError, SettingsError or WeightsError, each saying what to do; warns where the frame rate
-    is not that of training.
+    Raises VideoError, DetectorError, DeviceError, SettingsError or WeightsError, each saying what to do; warns where
+    the frame rate is not that of training.
     """
-    detector = detector if isinstance(detector, Detector) else Detector.load(detector, choose_device(device))
+    detector = (
+        detector if isinstance(detector, Detector) else Detector.load(detector, choose_device(device, OF_EXTRACTION))
+    )
     files = [weights] if isinstance(weights, str | Path) else list(weights or [])
     embedder = make_embedder(detector, [Path(file) for file in files], fps=fps, own=own)
     actions, record = detect_file(Path(video), detector, embedder)
@@ -88,7 +91,7 @@ def make_embedder(
     own: Sequence[str] = (),
 ) -> Embedder:
     """The backbones that a detector was trained behind; DetectorError where others would answer."""
-    if not all(cue == "rgb" or cue.startswith("rgb_") for cue in detector.cues):
+    if not all(shows(cue, "rgb") for cue in detector.cues):
         raise DetectorError(
             f"this detector reads {' and '.join(detector.cues)}; detect.video detects from RGB alone. Extract the "
             "features with extract.rgb and extract.motion and use detect.run"
@@ -137,7 +140,7 @@ def work(args: argparse.Namespace) -> int:
         "Give --out a folder of its own; nothing was begun",
     )
     annotations = read_annotations(args.annotations, repair="keep") if args.annotations else None
-    detector = Detector.load(args.detector, choose_device(args.device))
+    detector = Detector.load(args.detector, choose_device(args.device, OF_EXTRACTION))
     embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone)
     page = Page(args.out, args.min_score, annotations)
     try:
@@ -179,7 +182,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--batch", type=int, default=0, help="clips embedded at a time (default: the backbone's choice)"
     )
-    add_device(parser)
+    add_device(parser, OF_EXTRACTION)
     args: argparse.Namespace = parse_args(parser, argv)
     return args
 

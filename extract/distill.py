@@ -42,11 +42,12 @@ from extract.backbones import BACKBONES, build_backbone, find_backbone
 from extract.backbones.base import Backbone
 from extract.backbones.checkpoints import write_state
 from extract.cues.cue import MOTION_CUES, RGB
-from extract.pipeline.plan import choose_device, computes_bfloat16
+from extract.pipeline.plan import computes_bfloat16
 from extract.pipeline.settings import SettingsError
 from extract.students.clip_samples import TaughtVideo, VideoClips
 from extract.students.student import Student, StudentRecipe
 from extract.students.training import Epoch, Training, train_student
+from features.running.devices import OF_EXTRACTION, add_device, choose_device
 from features.running.options import add_verify
 from features.running.ranks import ALONE, Ranks, device_of_rank, joined
 from features.storage.store import Store
@@ -67,7 +68,7 @@ def distill(args: argparse.Namespace) -> int:
     stream = args.stream or first_motion(store)
     videos = taught_videos(store, stream, args.videos)
     with joined() as ranks:
-        device = device_of_rank(choose_device(args.device), ranks)
+        device = device_of_rank(str(choose_device(args.device, OF_EXTRACTION)), ranks)
         training, kept = train(args, store, stream, videos, ranks, device)
     if not ranks.first:
         return 0
@@ -273,7 +274,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: bfloat16 where it is native"
     )
     add("--threads", type=int, default=0, help="of the CPU that train; 0: as PyTorch chooses. 1 for a small network")
-    add("--device", default="auto", help="auto, cpu or cuda")
+    add_device(parser, OF_EXTRACTION)
     add("--seed", type=int, default=0)
     add(
         "--half",

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 import features
-from detect.devices import choose_device
 from detect.heads import HEADS
 from detect.heads.base import Croppable
 from detect.missing import with_features
@@ -21,6 +20,7 @@ from detect.model.detector import Detector, DetectorConfig, sample_rule
 from detect.windows import SampleRule
 from evaluate.files.annotations import Annotations, read_annotations
 from features.importing.fit import misfit
+from features.running.devices import choose_device
 from features.running.ranks import ALONE, Ranks, device_of_rank
 from features.storage.rates import note_of_many, rates_of, usual_rate
 from features.storage.store import Store

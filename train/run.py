@@ -33,9 +33,9 @@ from typing import Any
 
 from command.runner import run_command
 from command.signals import StopSignal
-from detect.devices import choose_device
 from detect.heads import HEADS
 from detect.missing import MISSING
+from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
 from features.running.ranks import Ranks, joined
 from train import checkpoint
@@ -218,7 +218,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on with the run in --out, if there is one")
     add("--overwrite", action="store_true", help="start the run in --out again")
     add("--stop-after", type=int, metavar="EPOCHS", help="stop here as Ctrl-C would; --resume goes on")
-    add("--device", help="auto, cpu, cuda, one of several as cuda:1, or mps (default: auto)")
+    add_device(parser, EVERYWHERE, default=None)
     return parser.parse_args(argv)
 
 

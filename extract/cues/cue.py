@@ -8,7 +8,6 @@ A cue of one frame can be had from any video; a motion cue needs two, and flow c
 that computes motion is imported when a motion cue is looked at: detecting from RGB loads no code of optical flow.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from extract.cues.clips import View
+from features.files.streams import shows
 from features.running.stopwatch import Stopwatch
 from flow.decode.geometry import Geometry
 from flow.decode.video import Frame
@@ -58,7 +58,7 @@ class Cue:
 
     def names(self, stream: str) -> bool:
         """Whether a stream has a name of this cue: "rgb" and "rgb_motion" are streams of the cue rgb."""
-        return re.fullmatch(rf"{self.name}(_[a-z0-9_]+)?", stream) is not None
+        return shows(stream, self.name)
 
 
 def show_rgb(geometry: Geometry) -> View:

@@ -14,10 +14,10 @@ import flow.pipeline.store
 from extract.backbones import BACKBONES, PRECISIONS, build_backbone, find_backbone, try_backbone, weights_sha256
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
 from extract.cues.cue import FLOW, RGB
-from extract.pipeline.devices import add_device, choose_device
 from extract.pipeline.settings import ClipSettings, SettingsError
 from extract.pipeline.tasks import extract_video
 from features.running import jobs
+from features.running.devices import OF_EXTRACTION, add_device, choose_device
 from features.running.shares import share_files
 from features.storage.store import StoreError, stored_fingerprints
 from flow.decode.options import add_decoder, add_videos
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch", type=int, default=ClipSettings.batch, help="clips at a time; 0: by backbone and device"
     )
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
-    add_device(parser)
+    add_device(parser, OF_EXTRACTION)
     add_decoder(parser)
     jobs.add_arguments(parser)
 
@@ -58,13 +58,14 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipS
     Loads the weights once, so that a wrong file is refused before any work.
     """
     names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded", "fps")
-    if args.precision == "bfloat16" and choose_device(args.device) == "cpu" and not computes_bfloat16():
+    device = choose_device(args.device, OF_EXTRACTION)
+    if args.precision == "bfloat16" and device.type == "cpu" and not computes_bfloat16():
         raise SettingsError(
             "--precision bfloat16: this CPU only emulates it, a hundred times slower than float32. Use float32, "
             "or a CPU with AVX512-BF16 or AMX, or --device cuda"
         )
     given = {name: getattr(args, name) for name in names}
-    settings = ClipSettings(cue, device=choose_device(args.device), **given, **more)
+    settings = ClipSettings(cue, device=str(device), **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
     backbone = build_backbone(settings.backbone, cue, settings.weights)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from detect import run as detect_run
-from detect.devices import DeviceError, choose_device
+from features.running.devices import OF_EXTRACTION, DeviceError, choose_device
 from train import run as train_run
 
 
@@ -26,6 +26,15 @@ def test_one_of_two_is_taken_and_a_third_refused(monkeypatch: pytest.MonkeyPatch
     assert choose_device("auto").type == "cuda" and choose_device("cuda:1").index == 1
     with pytest.raises(DeviceError, match=r"--device cuda:2: torch sees 2 of them, cuda:0 to cuda:1"):
         choose_device("cuda:2")
+
+
+def test_what_extraction_was_not_made_for_is_no_device_of_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("mps").type == "mps"
+    with pytest.raises(
+        DeviceError, match=r"--device mps: no such device here\. Take auto, cpu, or cuda, one of several"
+    ):
+        choose_device("mps", OF_EXTRACTION)
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:7", "mps", "gpu", "", "meta", "cuda:x", "xpu", "cuda:-1"])

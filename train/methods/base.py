@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from detect.heads.base import Assignment, Head, Predictions, Rearranging
 from detect.model.detector import Detector
+from features.files.streams import shows
 from features.running.ranks import ALONE, Ranks
 from train.config import TrainingError
 from train.data.dataset import Batch
@@ -102,14 +103,9 @@ def under(path: str, losses: dict[str, Tensor], weight: float = 1.0) -> dict[str
     return {f"{path}/{name}": weight * value for name, value in losses.items()}
 
 
-def is_rgb(stream: str) -> bool:
-    """Whether a stream's name says that it is computed from RGB frames: "rgb", "rgb_motion", ..."""
-    return stream.startswith("rgb")
-
-
 def rgb_alone(cues: Sequence[str], most: int) -> tuple[str, ...]:
     """`cues` of a student that reads at most so many streams, all made from RGB, as every distilling method's does."""
-    if not all(map(is_rgb, cues)):
+    if not all(shows(cue, "rgb") for cue in cues):
         raise TrainingError(
             f"--cues {','.join(cues)}: this method reads rgb alone, streams such as rgb or rgb_motion. "
             f"What its teacher watches is --cue"
