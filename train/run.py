@@ -23,33 +23,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from command.runner import run_command
-from command.signals import StopSignal
 from detect.heads import HEADS
 from detect.missing import MISSING
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
 from features.running.ranks import Ranks, joined
-from train import checkpoint
-from train.assemble import Material, assemble, check_members, open_material, origin_for, without_missing
-from train.checkpoint import Run
+from train.assemble import Material, check_members, open_material, without_missing
 from train.config import Config, Data, TrainingError
-from train.data.dataset import Samples
-from train.folder import begin, is_finished, run_to_resume
-from train.log import open_log
-from train.loop import fit
 from train.methods import METHODS
-from train.recipes import recipe_for
-from train.recipes.recipe import NAMES, automatic
+from train.recipes.choosing import by_recipe, for_epochs
+from train.recipes.recipe import NAMES
 from train.settings import set_values
+from train.whole_run import Ready, carry_out, make_ready, with_usual_cues
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,38 +54,19 @@ def train(args: argparse.Namespace) -> int:
 
 
 def train_among(ranks: Ranks, args: argparse.Namespace) -> int:
-    out = args.out
-    prepared = ranks.together(lambda: prepare(ranks, args))
-    if prepared is None:
+    ready = ranks.together(lambda: prepare(ranks, args))
+    if ready is None:
         return 0
-    run, samples, config, saved = prepared
-    if saved is None and ranks.first:
-        begin(out, config, run)
-    last = math.inf if args.stop_after is None else args.stop_after
-    with open_log(out, run.epoch, ranks) as log, StopSignal() as stop:
-        fit(run, samples, config, out, log, lambda run: stop.asked or run.epoch >= last, ranks)
+    carry_out(ready, args.out, ranks, args.stop_after)
     if ranks.first:
-        print(f"{out / 'detector.pt'}: {config.method}, {run.step} steps")
+        print(f"{args.out / 'detector.pt'}: {ready.config.method}, {ready.run.step} steps")
     return 0
 
 
-def prepare(ranks: Ranks, args: argparse.Namespace) -> tuple[Run, Samples, Config, dict[str, Any] | None] | None:
-    """A run that can begin or go on, its samples, and what last.pt held; None where it is finished."""
-    out = args.out
+def prepare(ranks: Ranks, args: argparse.Namespace) -> Ready | None:
     with ranks.first_before_others():  # it lists missing videos in the run folder
         config, material = configure(args)
-    origin = origin_for(config, material)
-    saved = run_to_resume(out, config, origin, args.resume, args.overwrite)
-    if saved is not None and is_finished(out, saved):
-        print(f"{out / 'detector.pt'}: {config.method}, finished before, after {saved['step']} steps; left alone")
-        return None
-    run, samples = assemble(config, material, out, ranks)
-    run.config, run.origin = config.to_json(), origin.to_dict()
-    if saved is not None:
-        checkpoint.restore(saved, run, out / "last.pt", ranks)
-        if ranks.first and not (out / "config.json").exists():
-            config.write(out / "config.json")
-    return run, samples, config, saved
+    return make_ready(config, material, args.out, ranks, args.resume, args.overwrite)
 
 
 @contextlib.contextmanager
@@ -121,45 +94,14 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
     if not saved and not args.cues:
         config = with_usual_cues(config, material)
     if not saved or args.recipe:
-        config = by_recipe(config, args.recipe or "auto", args.head or config.model.head, material)
+        many = (len(material.truth.videos), material.num_steps, material.truth.dataset)
+        config = by_recipe(config, args.recipe or "auto", args.head or config.model.head, *many)
     elif args.head:
         config = replace(config, model=replace(config.model, head=args.head))
-    if args.epochs is not None:
-        share = config.optimiser.warmup_epochs / config.optimiser.epochs  # stays
-        warmup = min(round(share * args.epochs), max(args.epochs - 1, 0))
-        changed = replace(config.optimiser, epochs=args.epochs, warmup_epochs=warmup, min_steps=0)  # asked is asked
-        config = replace(config, optimiser=changed)
+    config = for_epochs(config, args.epochs)
     config = set_values(config, args.set)
     check_members(config)
     return config, without_missing(config, material, args.out)
-
-
-def with_usual_cues(config: Config, material: Material) -> Config:
-    """The streams that the method reads where nobody says which; more than plain RGB is said."""
-    cues = METHODS[config.method].usual_cues(material.streams)
-    if cues != config.cues:
-        print(
-            f"{config.method}: reads {' and '.join(cues)}, which the store holds; for {config.cues[0]} alone say "
-            f"--cues {config.cues[0]}",
-            file=sys.stderr,
-        )
-    return replace(config, cues=cues)
-
-
-def by_recipe(config: Config, name: str, head: str, material: Material) -> Config:
-    if name == "auto":
-        name, why = automatic(len(material.truth.videos), material.num_steps, material.truth.dataset)
-        print(why, file=sys.stderr)
-    recipe = recipe_for(head, name)
-    return replace(
-        config,
-        recipe=name,
-        sampling=recipe.sampling,
-        model=replace(recipe.model, head=head),
-        optimiser=recipe.optimiser_of(HEADS[head]),
-        suppression=recipe.suppression or HEADS[head].suppression,
-        head_options=dict(recipe.head),
-    )
 
 
 def chosen(data: Data, args: argparse.Namespace) -> Data:

@@ -284,7 +284,7 @@ def test_a_signal_before_the_first_step_is_an_interruption(
     world: TinyWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        monkeypatch.setattr("train.run.assemble", lambda *given, number=number: os.kill(os.getpid(), number))
+        monkeypatch.setattr("train.whole_run.assemble", lambda *given, number=number: os.kill(os.getpid(), number))
         assert main(world.arguments("--epochs", "1")) == 75
         assert "interrupted; nothing is half-written" in capsys.readouterr().err
 
