@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from command.writing import write_text, write_whole
+from detect.inference import Detected
 from evaluate.files.annotations import Annotations
 from evaluate.files.names import VIDEO_KEYS, same_name
 from evaluate.reporting.timeline_png import draw_timeline
@@ -24,6 +25,13 @@ class Action(NamedTuple):
     end_s: float
     label: str
     score: float
+
+
+def actions_of(found: Detected, classes: Sequence[str]) -> list[Action]:
+    """The same by the names of the classes, best first."""
+    names = [classes[label] for label in found.labels]
+    rows = zip(found.segments.tolist(), names, found.scores.tolist(), strict=True)
+    return [Action(start, end, label, score) for (start, end), label, score in rows]
 
 
 def write_shown(out: Path, name: str, actions: Sequence[Action], duration_s: float, min_score: float) -> list[str]:

@@ -35,7 +35,7 @@ from command.runner import run_command
 from command.writing import DISK_ERRORS
 from detect.inference import detect
 from detect.model.detector import Detector, DetectorError
-from detect.shown import PAGE, Action, Page, tell, write_shown
+from detect.shown import PAGE, Action, Page, actions_of, tell, write_shown
 from evaluate.files.annotation_files import truth_files
 from evaluate.files.annotations import read_annotations
 from evaluate.files.detections import write_detections
@@ -119,9 +119,7 @@ def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[li
     with watch("detector"):
         grid = ClipGrid(made.t_center, config.stride / info.fps)
         found = detect(detector, made.features, grid, info.duration_s)
-    names = [config.classes[label] for label in found.labels]
-    rows = zip(found.segments.tolist(), names, found.scores.tolist(), strict=True)
-    actions = [Action(start, end, label, score) for (start, end), label, score in rows]
+    actions = actions_of(found, config.classes)
     record = {"duration_s": info.duration_s, "frames": made.num_frames, "seconds": watch.seconds, "note": note}
     return actions, {**record, "device": embedder.settings.device, "threads": torch.get_num_threads()}
 

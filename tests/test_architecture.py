@@ -50,6 +50,7 @@ SUB_PACKAGES = {  # and what each may import of its own package
     "train.data": set(),
     "train.methods": {"train.data"},
     "train.recipes": set(),
+    "flowless.api": set(),
 }
 MODULES_IN_A_FOLDER = 12
 LONGEST_PAGE = 300
@@ -142,9 +143,9 @@ def test_the_code_that_detects_cannot_name_optical_flow() -> None:
         assert not of_flow, f"{page} imports {sorted(of_flow)}"
 
 
-def test_nothing_imports_the_video_command() -> None:
+def test_nothing_but_the_top_package_imports_the_video_command() -> None:
     for page in pages():
-        assert VIDEO_COMMAND not in imported_pages(page), f"{page} imports a command"
+        assert page.parts[0] == "flowless" or VIDEO_COMMAND not in imported_pages(page), f"{page} imports a command"
 
 
 def test_imports_run_in_no_circles() -> None:

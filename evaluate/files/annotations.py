@@ -16,7 +16,7 @@ then is `repair`: "clip" cuts segments to their video and drops what is left emp
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf, isnan
+from math import inf, isnan, nan
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ from evaluate.files.reading import collector_paused
 AMBIGUOUS = "Ambiguous"  # THUMOS'14's label for "an action, but we would not say which": not a class
 SLACK_S = 1e-3  # files round durations and segments differently; less than this beyond the end is no one's error
 REPAIRS = ("keep", "clip", "drop")
-
+REMEDY = "Correct the file, or say what to do with such segments: --repair clip or --repair drop"
 FLAWS = {
     "outside": "reaches outside the video",
     "empty": "is empty",
@@ -150,8 +150,41 @@ def read_annotations(
         return _read(Path(path), classes, strict, repair)
 
 
+def make_annotations(
+    videos: Mapping[str, Sequence[tuple[float, float, str]]],
+    durations_s: Mapping[str, float] | None = None,
+    *,
+    fps: Mapping[str, float] | None = None,
+    subset: str = "",
+    source: str = "annotations",
+) -> Annotations:
+    """From (start_s, end_s, label) rows by video; a video of no rows holds no action. Classes are ordered by name.
+
+    durations_s: seconds by video; where none is told, segments are not compared with it. AnnotationError for a segment
+    that is empty, reversed or outside its video.
+    """
+    entries = []
+    for video, rows in videos.items():
+        times, labels = [(float(start), float(end)) for start, end, _ in rows], [str(label) for *_, label in rows]
+        duration_s = (durations_s or {}).get(video, nan)
+        entries.append(Entry(video, subset, duration_s, (fps or {}).get(video), times, labels, [None] * len(rows)))
+    return _judged(entries, Path(source), None, frozenset(), "clip", "Correct it, or leave it out")
+
+
 def _read(path: Path, classes: Sequence[str] | None, strict: bool, repair: str) -> Annotations:
     entries = thumos_text_entries(path) if path.is_dir() else json_entries(path)
+    return _judged(entries, path, classes, None if strict else frozenset(FLAWS), repair)
+
+
+def _judged(
+    entries: list[Entry],
+    path: Path,
+    classes: Sequence[str] | None,
+    tolerated: frozenset[str] | None,
+    repair: str,
+    remedy: str = REMEDY,
+) -> Annotations:
+    """tolerated: the flaws that are let through; None: those that a published data set is known for."""
     pairs: dict[tuple[str, int | None], None] = {}
     for entry in entries:
         pairs |= dict.fromkeys(zip(entry.labels, entry.ids, strict=True))
@@ -159,12 +192,13 @@ def _read(path: Path, classes: Sequence[str] | None, strict: bool, repair: str) 
     names = _classes_of(entries, pairs, classes, path)
     known = recognise(names, [entry.video for entry in entries])
     index = {name: i for i, name in enumerate(names)}
-    tolerated = known.flaws if strict and known else frozenset(FLAWS) if not strict else frozenset()
+    if tolerated is None:
+        tolerated = known.flaws if known else frozenset()
     videos, ambiguous, flaws = {}, {}, []
     for entry in entries:
         segments, labels = entry.segments, entry.labels
         if not _is_sound(entry):
-            segments, labels, found = _repaired(entry, tolerated, repair, path)
+            segments, labels, found = _repaired(entry, tolerated, repair, path, remedy)
             flaws += found
         if AMBIGUOUS in labels:
             labelled = list(zip(segments, labels, strict=True))
@@ -219,7 +253,7 @@ def _is_sound(entry: Entry) -> bool:
 
 
 def _repaired(
-    entry: Entry, tolerated: frozenset[str], repair: str, path: Path
+    entry: Entry, tolerated: frozenset[str], repair: str, path: Path, remedy: str
 ) -> tuple[list[tuple[float, float]], list[str], list[Flaw]]:
     """The segments of one video that stay, as they stay, and what was wrong with them."""
     kept: list[tuple[tuple[float, float], str]] = []
@@ -236,8 +270,7 @@ def _repaired(
         if (kind not in tolerated and not minor) or (kind == "reversed" and repair == "keep"):
             raise AnnotationError(
                 f"{path}: video {entry.video!r}, annotation {position} ({label!r}): the segment {start:g} to {end:g} s "
-                f"{FLAWS[kind]} (0 to {entry.duration_s:g} s). Correct the file, or say what to do with such "
-                f"segments: --repair clip or --repair drop"
+                f"{FLAWS[kind]} (0 to {entry.duration_s:g} s). {remedy}"
             )
         whole = (max(start, 0.0), min(end, entry.duration_s))
         if repair == "keep" or (minor and kind == "outside" and repair == "drop"):

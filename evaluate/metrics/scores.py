@@ -38,6 +38,26 @@ class Score:
     counts: Mapping[str, int]
     remarks: tuple[str, ...]
 
+    @property
+    def tiou(self) -> NDArray[np.float64]:
+        """The thresholds (n,) that all numbers are by."""
+        return self.result.tiou
+
+    @property
+    def per_class(self) -> Mapping[str, NDArray[np.float64]]:
+        """Class -> average precision (n,) at each threshold, in 0 to 1."""
+        return self.result.per_class
+
+    @property
+    def mAP(self) -> NDArray[np.float64]:
+        """The mean over classes (n,) at each threshold."""
+        return self.result.mAP
+
+    @property
+    def average_mAP(self) -> float:
+        """The mean of mAP over the thresholds."""
+        return self.result.average_mAP
+
     def to_json(self) -> dict[str, Any]:
         return {
             **self.result.to_json(),

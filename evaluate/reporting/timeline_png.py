@@ -10,7 +10,8 @@ import io
 import textwrap
 import unicodedata
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -33,19 +34,32 @@ INK, FAINT = "#222222", "#888888"
 
 def draw_timeline(strips: Sequence[Strip], path: Path | str) -> list[str]:
     """Write the picture; the file appears whole or not at all. Returns notes: letters that no font has."""
-    colours = colours_of(strips)
-    names = [row.name for strip in strips for row in strip.rows]
-    families, note = families_for([*names, *colours, *(strip.video for strip in strips)])
     picture = io.BytesIO()
-    with rc_context({"font.family": families, "text.parse_math": False}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph \d+", category=UserWarning)  # the note says it once
-        _figure(strips, colours, names).savefig(picture, format="png", metadata={"Software": None})
+    with _fonts(strips) as note:
+        _figure(strips).savefig(picture, format="png", metadata={"Software": None})
     write_whole(Path(path), picture.getvalue())
     return [note] if note else []
 
 
-def _figure(strips: Sequence[Strip], colours: Mapping[str, str], names: Sequence[str]) -> Figure:
+def timeline_figure(strips: Sequence[Strip]) -> Figure:
+    """The same as a figure that belongs to no window; letters that no font has become boxes."""
+    with _fonts(strips):
+        return _figure(strips)
+
+
+@contextmanager
+def _fonts(strips: Sequence[Strip]) -> Iterator[str | None]:
+    """Fonts that have the letters of all names; yields a note on letters that none has."""
+    names = [row.name for strip in strips for row in strip.rows]
+    families, note = families_for([*names, *colours_of(strips), *(strip.video for strip in strips)])
+    with rc_context({"font.family": families, "text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+", category=UserWarning)  # the note says it once
+        yield note
+
+
+def _figure(strips: Sequence[Strip]) -> Figure:
     """All strips, one below the other, under the legend."""
+    colours, names = colours_of(strips), [row.name for strip in strips for row in strip.rows]
     entries = legend_of(colours)
     left = 0.35 + 0.085 * max((_columns(name) for name in names), default=0)
     columns = max(1, int((WIDTH - left) / (0.55 + 0.08 * max((_columns(text) for text, _ in entries), default=1))))
