@@ -28,7 +28,7 @@ def plot_timeline(
     if not rows:
         raise FlowlessError("rows: expected a row of actions by its name, such as {'truth': [(1.0, 4.0, 'jump')]}")
     made = [_row(name, list(actions), min_score) for name, actions in rows.items()]
-    made.sort(key=lambda row: row.least is not None)  # the truth is drawn first, through the others
+    made.sort(key=lambda row: not (row.bars and row.least is None))  # the truth first: it is seen through the others
     end_s = max((action[1] for actions in rows.values() for action in actions), default=1.0)
     return timeline_figure([Strip(title, float(duration_s or end_s), tuple(made))])
 

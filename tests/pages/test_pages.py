@@ -55,6 +55,7 @@ GIVEN = {
     | {"runs/gtad/detector.pt": "runs/gtad/detector.pt"},
     "methods.md": DEMO | VIDEOS | {"runs/flow/detector.pt": "runs/flow/detector.pt"},
     "multithumos.md": THUMOS | {"multithumos.json": TRUTH},
+    "python.md": DEMO | DECOMPOSED,
     "quickstart.md": {"demo/videos": "world/videos"}
     | {"demo/runs/seed0/decomposed/detector.pt": "runs/decomposed/detector.pt"},
     "thumos14.md": {"thumos/i3d_features": "i3d", "thumos/annotations/thumos14.json": TRUTH, "thumos14.json": TRUTH},
@@ -92,20 +93,21 @@ def runnable(page: Path) -> list[Example]:
 def test_what_a_page_shows_runs(page: Path, made: Path, folder: Path) -> None:
     for name, here in GIVEN.get(page.name, {}).items():
         lay(made / here, folder / name)
+    names: dict[str, object] = {"__name__": "example"}  # blocks of Python go on with what those before them made
     for example in runnable(page):
         try:
-            run(example)
+            run(example, names)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
             raise AssertionError(f"{page.name}:{example.line}: {example.text}\n{error!r}") from error
 
 
-def run(example: Example) -> None:
+def run(example: Example, names: dict[str, object]) -> None:
     if example.saved:
         Path(example.saved).write_text(example.text)
     elif example.language == "python":
-        exec(compile(example.text, f"{example.page}:{example.line}", "exec"), {"__name__": "example"})
+        exec(compile(example.text, f"{example.page}:{example.line}", "exec"), names)
     else:
         call(example.text.split(" -m ", 1)[1])
 
