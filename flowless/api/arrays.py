@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 import features
 from command.errors import FlowlessError
 from features.storage.grid import ClipGrid
-from features.storage.memory import Held, store_of
 from features.storage.store import Store
+from flowless.api.memory import Held, store_of
 
 
 class ArrayError(FlowlessError):
