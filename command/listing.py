@@ -12,7 +12,10 @@ from pathlib import Path
 
 from command.errors import FlowlessError
 from command.exit_codes import ExitCode
+from command.loading import PACKAGES
 from command.runner import run_command
+
+TOP = "flowless"  # the package of commands that see every other
 
 
 class CommandError(FlowlessError):
@@ -54,11 +57,17 @@ def commands_of(folder: Path) -> dict[str, str]:
 
 
 def commands_text(folder: Path) -> str:
-    """A line for each command, and how to learn more."""
+    """A line for each command, then for those that see every package, and how to learn more."""
+    own = _lines(folder)
+    others = [] if folder.name == TOP else _lines(folder.parent / TOP)
+    more = ["", "About more than one package, python -m flowless:", "", *others] if others else []
+    return "\n".join([*own, *more, "", "Each tells its options and an example with --help."])
+
+
+def _lines(folder: Path) -> list[str]:
     names = {f"python -m {folder.name}.{name}": line for name, line in commands_of(folder).items()}
     width = max(map(len, names), default=0)
-    lines = [f"  {name:<{width}}  {line}" for name, line in names.items()]
-    return "\n".join([*lines, "", "Each tells its options and an example with --help."])
+    return [f"  {name:<{width}}  {line}" for name, line in names.items()]
 
 
 def first_line(file: Path) -> str:
@@ -68,6 +77,10 @@ def first_line(file: Path) -> str:
 
 def _meant(folder: Path, word: str) -> str:
     names = list(commands_of(folder))
+    elsewhere = [name for name in sorted(PACKAGES) if word in commands_of(folder.parent / name)]
+    if elsewhere and word not in names:
+        places = " or ".join(f"python -m {name}.{word}" for name in elsewhere)
+        return f"{word}: no command of {folder.name}, but {places}"
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if near:
         return f"{word}: a command is joined to its package by a point: python -m {folder.name}.{near[0]}"

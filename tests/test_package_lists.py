@@ -47,6 +47,28 @@ def test_a_command_that_is_not_joined_by_a_point_is_told_how(capsys: pytest.Capt
     assert "no command of extract; there are distill, motion, pretrain, rgb, synthetic" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("package", "word"), [("evaluate", "annotations"), ("features", "doctor"), ("extract", "probe")]
+)
+def test_a_command_that_sees_every_package_is_found_from_the_package_that_it_is_searched_in(
+    package: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tell_commands(ROOT / package / "__main__.py", []) == 0
+    listed = capsys.readouterr().out
+    assert f"python -m flowless.{word}  " in listed and "About more than one package" in listed
+    assert tell_commands(ROOT / package / "__main__.py", [word]) == 2
+    assert f"{word}: no command of {package}, but python -m flowless.{word}" in capsys.readouterr().err
+    assert not (ROOT / package / f"{word}.py").exists(), "one name each"
+
+
+def test_a_command_of_another_package_is_named_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell_commands(ROOT / "features" / "__main__.py", ["rgb"]) == 2
+    assert "rgb: no command of features, but python -m extract.rgb" in capsys.readouterr().err
+    assert tell_commands(ROOT / "flow" / "__main__.py", ["run"]) == 2
+    said = capsys.readouterr().err
+    assert "python -m detect.run or python -m evaluate.run or python -m train.run" in said
+
+
 def test_help_lists_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         tell_commands(ROOT / "detect" / "__main__.py", ["--help"])
