@@ -81,6 +81,7 @@ def candidates(detector: Detector, features: Mapping[str, NDArray[np.floating]],
 
 
 def as_found(found: Candidates) -> Found:
+    """Candidates of a head, from whatever device, as arrays."""
     labels = None if found.labels is None else found.labels.cpu().numpy()
     classes = None if found.classes is None else found.classes.cpu().numpy()
     return Found(found.segments.cpu().numpy(), found.scores.cpu().numpy(), labels, classes)

@@ -147,6 +147,7 @@ def further_numbers(args: argparse.Namespace, score: Score, annotations: Annotat
 
 
 def parse_counts(text: str) -> list[int]:
+    """Numbers of detections, each from 1; ProtocolError for anything else."""
     words = text.split(",")
     if not all(word.isascii() and word.isdigit() and 0 < int(word[:12]) < 10**9 for word in words):
         raise ProtocolError(f"--recall {text!r}: expected numbers of detections, such as 10,50,100")

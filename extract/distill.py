@@ -227,6 +227,7 @@ def summary(source: VideoClips, held_out: VideoClips | None, training: Training)
 
 
 def write_log(path: Path, history: list[Epoch]) -> None:
+    """A CSV, a row for each epoch; it appears whole or not at all."""
     table = io.StringIO()
     rows = [asdict(epoch) for epoch in history]
     if all(epoch.appearance_r2 is None for epoch in history):

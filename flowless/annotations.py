@@ -142,6 +142,7 @@ def _value(actions: Sequence[Action], column: str) -> str:
 
 
 def subsets_of(placed: Placed, groups: Mapping[str, str], shares: Sequence[float] | None, seed: int) -> dict[str, str]:
+    """Video -> subset: split by `shares`, else as the files say, else Training."""
     if shares is not None:
         return split({v: [a.label for a in actions] for v, actions in placed.actions.items()}, groups, shares, seed)
     return {video: placed.subsets.get(video, "Training") for video in placed.actions}
@@ -189,6 +190,7 @@ def note(placed: Placed, subsets: Mapping[str, str], was_split: bool) -> None:
 
 
 def tell(placed: Placed, everything: bool) -> None:
+    """Remarks and flaws to stderr, so many of these as are wanted."""
     for remark in dict.fromkeys(placed.remarks):
         print(f"note: {remark}", file=sys.stderr)
     shown = placed.flaws if everything else placed.flaws[:SHOWN]

@@ -34,6 +34,7 @@ class Seen:
 
     @property
     def readable(self) -> bool:
+        """Whether it can be used at all; it may have a problem all the same."""
         return self.frames > 0 and self.duration_s > 0
 
 

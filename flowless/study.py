@@ -99,6 +99,7 @@ class StudyRun:
 
     @property
     def folder(self) -> Path:
+        """Of this run, by head, labels, seed and row; names are what a file may be called."""
         safe = self.row.name.replace(" + ", "+").replace(", ", "-").replace(" ", "_").replace("(", "").replace(")", "")
         root = self.root if self.head == FIRST else self.root / self.head
         return root / f"labels{self.labels}" / f"seed{self.seed}" / safe

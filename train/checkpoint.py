@@ -119,6 +119,7 @@ def generator_seed(state: dict[str, Any], step: int, ranks: Ranks) -> int:
 
 
 def random_state() -> dict[str, Any]:
+    """Of the generators of Python, NumPy and torch, on the CPU and every CUDA device."""
     name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  (the global generator, whoever draws from it)
     return {
         "python": random.getstate(),
@@ -129,6 +130,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
+    """Puts back what `random_state` gave; CUDA's only where there is a device."""
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002

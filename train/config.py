@@ -153,10 +153,12 @@ class Config:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     def write(self, path: Path) -> None:
+        """The file appears whole or not at all."""
         write_whole(path, self.to_json().encode())
 
     @classmethod
     def read(cls, path: Path) -> Config:
+        """Also of earlier versions; TrainingError names the file and the setting."""
         return from_dict(cls, moved(read_json(path, "the config.json of a run")), str(path))
 
 

@@ -57,6 +57,7 @@ class Log:
         self.board.flush()
 
     def write(self, epoch: int, values: Mapping[str, float]) -> None:
+        """A row of an epoch; on the disk only after `save`."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
@@ -153,10 +154,12 @@ class Values:
 
 
 def values_of(device: torch.device, ranks: Ranks) -> Values:
+    """Read at each step on a CPU, now and then on an accelerator, which reading would have wait."""
     return Values(1 if device.type == "cpu" else READ_EVERY, ranks)
 
 
 def diverged(step: int, found: dict[str, float], videos: tuple[str, ...]) -> str:
+    """The message on a step whose loss or gradient is not finite: where, on which videos, what to do."""
     terms = ", ".join(f"{name} = {value:.4g}" for name, value in found.items() if name not in ("loss", "gradient_norm"))
     return (
         f"step {step}: {terms}, gradient norm = {found['gradient_norm']:.4g} on {list(videos)}. "

@@ -43,6 +43,7 @@ def learning_rate_shares(module: nn.Module) -> dict[int, float]:
 
 
 def make_optimiser(module: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
+    """AdamW; which weights decay, and at which share of the rate they learn, is `parameter_groups`'."""
     groups = parameter_groups(module, config.weight_decay)
     return torch.optim.AdamW(
         groups, lr=config.learning_rate, fused=True

@@ -85,6 +85,7 @@ def features_of(store: Store, video: str, cues: Sequence[str]) -> str:
 
 
 def digest_of_file(path: str) -> str:
+    """sha256; TrainingError where it cannot be read."""
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:

@@ -64,6 +64,7 @@ def train_among(ranks: Ranks, args: argparse.Namespace) -> int:
 
 
 def prepare(ranks: Ranks, args: argparse.Namespace) -> Ready | None:
+    """None where the run is finished."""
     with ranks.first_before_others():  # it lists missing videos in the run folder
         config, material = configure(args)
     return make_ready(config, material, args.out, ranks, args.resume, args.overwrite)

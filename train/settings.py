@@ -49,6 +49,7 @@ def read_json(path: Path, what: str) -> Any:
 
 
 def parse_json(text: str, where: str, what: str = "settings") -> Any:
+    """TrainingError, naming `where`, for text that is no JSON, or in which a key stands twice."""
     try:
         return json.loads(text, object_pairs_hook=each_once)
     except (ValueError, RecursionError) as error:  # a key twice, a number of 5,000 digits, 10,000 brackets
@@ -120,6 +121,7 @@ def as_type(hint: Any, value: Any) -> Any:
 
 
 def as_tuple(hints: tuple[Any, ...], value: Any) -> Any:
+    """`UNFIT` for another number of values than the hint has, or one of another type."""
     if not isinstance(value, list | tuple):
         return UNFIT
     if len(hints) == 2 and hints[1] is Ellipsis:
@@ -129,6 +131,7 @@ def as_tuple(hints: tuple[Any, ...], value: Any) -> Any:
 
 
 def as_tuples(value: Any) -> Any:
+    """Lists, also inner ones, as tuples: what JSON cannot tell apart."""
     return tuple(map(as_tuples, value)) if isinstance(value, list | tuple) else value
 
 

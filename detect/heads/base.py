@@ -53,6 +53,7 @@ class Targets:
             raise ValueError(f"Targets: label {int(self.labels.min())}: expected a class from 0 on")  # -1 is the last
 
     def to(self, device: torch.device | str) -> "Targets":
+        """The same on a device."""
         return Targets(self.segments.to(device), self.labels.to(device))
 
 
@@ -87,6 +88,7 @@ class Head(nn.Module, ABC):
 
     @property
     def sample(self) -> SampleRule:
+        """What this head needs of a sample: any length, a multiple, exactly T, resized."""
         return self.sample_rule(self.config)
 
     def new_normaliser(self) -> Normaliser:

@@ -30,5 +30,6 @@ class RunningNormaliser(Normaliser):
 
     @torch.no_grad()
     def update(self, positives: int) -> float:
+        """Moves the mean, also where there are no positives, and returns it."""
         self.mean.mul_(self.momentum).add_((1.0 - self.momentum) * max(positives, 1))
         return float(self.mean)

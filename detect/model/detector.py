@@ -78,6 +78,7 @@ class DetectorConfig(Architecture):
 
     @classmethod
     def from_json(cls, text: str) -> "DetectorConfig":
+        """Also of earlier detectors; DetectorError, TypeError or KeyError for what is none."""
         values = json.loads(text)
         if not isinstance(values, dict):
             raise DetectorError(f"DetectorConfig: expected an object, found a {type(values).__name__}")
@@ -180,9 +181,11 @@ class Detector(nn.Module):
         return branch_features[0] if self.fusion is None else self.fusion(*branch_features, mask)
 
     def predict_from(self, branch_features: Sequence[Tensor], mask: Tensor) -> Predictions:
+        """branch_features: (B, D, T) of each branch; mask (B, T), True on real steps. What the head predicts."""
         return self.head(self.joint_features(branch_features, mask), mask)
 
     def forward(self, cues: Mapping[str, Tensor], mask: Tensor) -> Predictions:
+        """cues: features (B, D_in, T) by stream, as stored; mask (B, T), True on real steps. What the head predicts."""
         return self.predict_from(self.branch_features(cues, mask), mask)
 
     def check_features(self, feature_ids: Mapping[str, str], where: str, imported: bool = False) -> None:

@@ -95,6 +95,7 @@ class NamedHead(Head):
 
     @torch.no_grad()
     def decode(self, predictions: Predictions) -> list[Candidates]:
+        """Candidates without labels; their `classes` are (T, C), 0 on padded steps."""
         classes = predictions["names"].float().sigmoid() * predictions["steps"][:, :, None]
         found = self.finder.decode(found_by_head(predictions))
         return [one._replace(classes=likely) for one, likely in zip(found, classes, strict=True)]

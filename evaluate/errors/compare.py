@@ -31,6 +31,7 @@ class Gain:
 
     @property
     def gain(self) -> float:
+        """In average mAP, as a fraction."""
         return self.after - self.before
 
 

@@ -73,6 +73,7 @@ class _Compact:
 
 
 def json_entries(path: Path) -> list[Entry]:
+    """Of ActivityNet's or mmaction2's layout; AnnotationError names file, video and annotation."""
     root = json_of(path, AnnotationError, _Compact())
     database = root.get("database", _of_mmaction2(path, root)) if isinstance(root, dict) else None
     if not isinstance(database, dict):

@@ -75,10 +75,12 @@ class Annotations:
 
     @property
     def subsets(self) -> tuple[str, ...]:
+        """In the order in which they first appear."""
         return tuple(dict.fromkeys(truth.subset for truth in self.videos.values()))
 
     @property
     def num_segments(self) -> int:
+        """Over all videos; ambiguous ones are not counted."""
         return sum(len(truth.segments) for truth in self.videos.values())
 
     def subset(self, name: str) -> "Annotations":

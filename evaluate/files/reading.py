@@ -22,6 +22,7 @@ class _NamedTwice(ValueError):
 
 
 def bytes_of(path: Path, error: type[Exception]) -> bytes:
+    """The file's content; whatever keeps it from being read is raised as `error`, with its path."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -66,6 +66,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
+        """Of the average mAP, the second less the first, as a fraction."""
         return self.values[1] - self.values[0]
 
     def to_json(self) -> dict[str, Any]:

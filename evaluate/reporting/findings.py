@@ -51,6 +51,7 @@ class Findings:
 
     @property
     def tiou(self) -> float:
+        """The threshold that charts and kinds of errors are by."""
         return float(self.runs[0].score.result.tiou[self.column])
 
     def score(self, name: str) -> Score:

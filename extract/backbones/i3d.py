@@ -151,6 +151,7 @@ class I3D(Backbone):
         return {name: layer for name, layer in self.named_children() if name != "twin"}
 
     def finish(self, x: Tensor) -> Tensor:
+        """(B, 1024, T, 7, 7) -> (B, 1024), averaged in float32."""
         pooled = F.avg_pool3d(x.float(), (2, 7, 7), stride=1)  # float: no bfloat16 kernel on the CPU
         return pooled.mean(dim=(2, 3, 4))
 

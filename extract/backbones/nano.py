@@ -62,6 +62,7 @@ class Nano(Backbone):
         return {f"body.{number}": layer for number, layer in enumerate(self.body)}
 
     def finish(self, x: Tensor) -> Tensor:
+        """The map of cells, flattened into D."""
         return self.cells(x).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:

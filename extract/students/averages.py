@@ -20,6 +20,7 @@ def clips_of_a_step(batch: int, ranks: Ranks) -> int:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], ranks: Ranks) -> None:
+    """Replaces every gradient by its mean over the ranks; all must call it, with the same parameters in use."""
     if ranks.size == 1:
         return
     there = [parameter.grad for parameter in parameters if parameter.grad is not None]

@@ -127,6 +127,7 @@ class Training:
         return made
 
     def save(self, path: Path) -> None:
+        """All that going on takes, in one file that appears whole or not at all."""
         state = {
             "student": self.student.state_dict(),
             "optimiser": self.optimiser.state_dict(),

@@ -39,6 +39,7 @@ def make(world: World, out: Path, workers: int = 1) -> tuple[int, int]:
 
 
 def render_video(world: World, name: str, folder: Path) -> None:
+    """Writes folder/name.mp4, the same bytes for the same world."""
     cv2.setNumThreads(1)
     write(render(world.story(name).scene), folder / f"{name}.mp4", FPS, comment=tag(world, name))
 

@@ -52,6 +52,7 @@ class Repertoire:
     prop_hues: tuple[float, ...] = PROP_HUES  # one of each class
 
     def scene_hue(self, family: int) -> float:
+        """In 0 to 1."""
         return self.scene_hues[family % len(self.scene_hues)]
 
 

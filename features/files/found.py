@@ -33,6 +33,7 @@ class Found(NamedTuple):
 
     @property
     def of_video_features(self) -> bool:
+        """Whether the file says rate or times itself, as those of video_features do."""
         return self.rate is not None or self.times is not None
 
 

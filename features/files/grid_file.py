@@ -33,6 +33,7 @@ class GridFile:
     any_fps: float | None = None  # one for all
 
     def rate(self, video: str) -> float | None:
+        """Frames per second of a video, None where the file does not tell."""
         return self.fps.get(video, self.any_fps)
 
 
@@ -58,6 +59,7 @@ def read_grid_file(folder: Path) -> GridFile:
 
 
 def write_grid_file(folder: Path, window: int, stride: int, fps: Mapping[str, float]) -> Path:
+    """Writes grid.json beside .npy files; fps by video. The file appears whole or not at all."""
     values = {"window": window, "stride": stride, "fps": dict(fps)}
     return write_whole(folder / GRID_FILE, json.dumps(values, indent=1, sort_keys=True).encode())
 

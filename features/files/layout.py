@@ -32,22 +32,27 @@ class DamagedParts(StoreError):
 
 
 def parts_folder(store: Path) -> Path:
+    """Beside the store: one HDF5 file for each video and stream."""
     return Path(store).with_suffix(".parts")
 
 
 def shards_folder(store: Path) -> Path:
+    """Beside the store: what `features.pack` made of its parts."""
     return Path(store).with_suffix(".shards")
 
 
 def reports_folder(store: Path) -> Path:
+    """Beside the store: what each command said of its run."""
     return Path(store).with_suffix(".reports")
 
 
 def cache_folder(store: Path) -> Path:
+    """Beside the store: locks, and what is known of files; made anew where it is gone."""
     return Path(store).with_suffix(".cache")
 
 
 def part_path(store: Path, video: str, stream: str) -> Path:
+    """Where the part of a video and stream lies, or would; the name is escaped and cut to what a file may be called."""
     return parts_folder(store) / stream / f"{_file_name(video)}.h5"
 
 
@@ -62,6 +67,7 @@ def _file_name(video: str) -> str:
 
 
 def group_name(video: str, stream: str) -> str:
+    """Where the part is in an HDF5 file of many."""
     return f"videos/{encode(video)}/{stream}"
 
 

@@ -36,6 +36,7 @@ class Placement:
 
     @property
     def attributes(self) -> dict[str, Any]:
+        """Of a part: frames, frames per second, seconds."""
         return {"window": self.window, "stride": self.stride, "fps": self.fps, "duration_s": self.duration_s}
 
 
@@ -138,6 +139,7 @@ class TimedClips:
 
     @property
     def remark(self) -> str:
+        """What is to be told of where the times come from."""
         what = "the centre of its clip" if self.centred else "the last frame of its clip, as video_features writes them"
         return (
             f"times are those of the *_timestamps_ms.npy files, each {what}: window {self.window}, stride {self.stride}"

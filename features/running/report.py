@@ -50,6 +50,7 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
+        """Of the command: 2, 74, 75, 3 or 0, the gravest that applies."""
         if self.refused:
             return ExitCode.COULD_NOT_BEGIN
         if self.fatal:

@@ -50,6 +50,7 @@ class ClipGrid:
 
     @property
     def num_steps(self) -> int:
+        """T."""
         return len(self.t_center)
 
     def __len__(self) -> int:

@@ -64,6 +64,7 @@ class Hdf5Source:
         return self.rows[video, stream]
 
     def attributes(self, video: str, stream: str) -> dict[str, Any]:
+        """StoreError where the part cannot be read."""
         group = self._group(video, stream)
         try:
             return read_attributes(group)
@@ -74,6 +75,7 @@ class Hdf5Source:
         return tuple(self._group(video, stream))
 
     def digests(self, video: str, stream: str) -> dict[str, str]:
+        """sha256 of the data of each array, as written."""
         return {name: read_attribute(array, "sha256") for name, array in self._group(video, stream).items()}
 
     def known_finite(self, video: str, stream: str) -> bool:
@@ -81,6 +83,7 @@ class Hdf5Source:
         return (video, stream) in self._finite
 
     def read(self, video: str, stream: str, name: str, start: int | None, stop: int | None) -> np.ndarray:
+        """Rows of one array; a process's first read compares it with its sha256, if so opened. Else StoreError."""
         group = self._group(video, stream)
         if name not in group:
             raise StoreError(f"{self.path}: {stream} of video {video!r} holds {sorted(group)}, not {name!r}")

@@ -96,6 +96,7 @@ def stored_arrays(group: h5py.Group) -> dict[str, StoredArray]:
 
 
 def array_digest(array: np.ndarray) -> str:
+    """sha256 of the bytes of an array in C order, whatever its layout in memory."""
     return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"").hexdigest()
 
 

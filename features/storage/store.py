@@ -110,9 +110,11 @@ class Store:
 
     @property
     def videos(self) -> tuple[str, ...]:
+        """Ids, in order."""
         return tuple(self._streams)
 
     def streams(self, video: str) -> tuple[str, ...]:
+        """The streams of a video, in order; StoreError if there is no such video."""
         if video not in self._streams:
             raise StoreError(f"{self.path}: no video {video!r}; there are {len(self._streams)}, see features.status")
         return self._streams[video]
@@ -148,9 +150,11 @@ class Store:
         return self._source.read(video, stream, name, start, stop)
 
     def arrays(self, video: str, stream: str) -> dict[str, np.ndarray]:
+        """All arrays of a stream: features (T, D) and t_center (T,) in seconds, or what else it holds."""
         return {name: self.array(video, stream, name) for name in self._source.names(video, stream)}
 
     def attributes(self, video: str, stream: str) -> dict[str, Any]:
+        """How a stream was made: fps, window, stride, duration_s, feature_id, ...; reads its part."""
         return self._source.attributes(video, stream)
 
     def digests(self, video: str, stream: str) -> dict[str, str]:

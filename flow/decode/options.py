@@ -6,6 +6,7 @@ from flow.decode.video import DECODERS, MIN_DECODED
 
 
 def add_videos(parser: argparse.ArgumentParser) -> None:
+    """--videos and --fps."""
     parser.add_argument(
         "--videos", nargs="+", action="extend", required=True, metavar="PATH", help="files, folders, globs, .txt lists"
     )
@@ -19,6 +20,7 @@ def add_videos(parser: argparse.ArgumentParser) -> None:
 
 
 def add_decoder(parser: argparse.ArgumentParser) -> None:
+    """--decoder and --min-decoded."""
     parser.add_argument("--decoder", choices=["auto", *DECODERS], default="auto")
     parser.add_argument(
         "--min-decoded",

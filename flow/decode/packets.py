@@ -184,6 +184,7 @@ def _rotation(container: av.container.InputContainer, stream: av.VideoStream) ->
 
 
 def turn_of(frame: av.VideoFrame) -> int:
+    """Degrees, 0, 90, 180 or 270, that the frame is to be turned by to stand upright."""
     return round(getattr(frame, "rotation", 0) / 90) * 90 % 360
 
 

@@ -105,6 +105,7 @@ class Gradient(Motion):
         return geometry.crop_center(resized)
 
     def task(self, made: Made) -> PairTask:
+        """int16 (3, crop, crop), -255 to 255."""
         return lambda before, after: temporal_gradient(before, after).transpose(2, 0, 1)
 
     def dtype(self, codec: str) -> type[np.generic]:

@@ -68,6 +68,7 @@ class VideoFeatures(Mapping[str, NDArray[np.floating]]):
 
     @property
     def times_s(self) -> NDArray[np.float64]:
+        """(T,) seconds, the middle of each clip."""
         return self.grid.t_center
 
     def __getitem__(self, stream: str) -> NDArray[np.floating]:

@@ -22,6 +22,7 @@ def examine(
 
 
 def ordered(findings: Iterator[Finding] | list[Finding]) -> list[Finding]:
+    """The gravest first; those alike as they came."""
     return sorted(findings, key=lambda one: SEVERITIES.index(one.severity))
 
 

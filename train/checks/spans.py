@@ -61,6 +61,7 @@ def features_of(store: Store, video: str) -> list[TableRow]:
 
 
 def clips_of(store: Store, row: TableRow) -> Clips | None:
+    """None where the store does not tell, or cannot be read."""
     try:
         attributes = store.attributes(row.video, row.stream)
         return Clips(int(attributes["window"]), int(attributes["stride"]))

@@ -17,6 +17,7 @@ class Memory:
         self.kept: dict[Hashable, Arrays] = {}
 
     def keep(self, key: Hashable, load: Callable[[], Arrays]) -> Arrays:
+        """The arrays of `key`, loaded where they are not kept. They are shared: do not change them."""
         if key in self.kept:
             return self.kept[key]
         arrays = load()

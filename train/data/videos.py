@@ -56,6 +56,7 @@ def videos_of(store: Store, truth: Annotations, cues: Sequence[str], rule: Sampl
 
 
 def video_of(store: Store, name: str, cue: str, truth: VideoTruth, rule: SampleRule) -> Video:
+    """Its actions on the grid that the head sees; times become steps here and nowhere else."""
     grid, attributes = store.grid(name, cue), store.attributes(name, cue)
     slack = 0.5 * float(attributes["window"]) / float(attributes["stride"])
     slack, grid = slack * (rule.num_steps(grid.num_steps) / grid.num_steps), rule.grid(grid)

@@ -59,6 +59,7 @@ class AugmentedRGB(Method):
         }
 
     def taught_by_teacher(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """features (B, D, T) of the branch against the teacher's, on all rows; terms of weight 0 are left out."""
         options, teacher, mask = self.options, batch.teachers["motion"].features, batch.mask
         assert teacher is not None
         mapped = self.adapter(features.transpose(1, 2)).transpose(1, 2) * mask[:, None]

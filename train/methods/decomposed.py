@@ -87,6 +87,7 @@ class Decomposed(Method):
     def taught_by_truth(
         self, appearance: dict[str, Tensor], motion: dict[str, Tensor], batch: Batch, normaliser: float
     ) -> dict[str, Tensor]:
+        """Predictions of either branch against ground truth, on labelled rows; the motion branch only if asked."""
         known, assignment, _ = assign(self.branch_head, appearance, batch)
         weight = self.options.appearance_weight
         losses = under("appearance", self.branch_head.loss(known, assignment, normaliser), weight)
@@ -96,6 +97,7 @@ class Decomposed(Method):
         return losses
 
     def taught_by_teacher(self, features: Tensor, predictions: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Features (B, D, T) and predictions of the motion branch against the teacher's, on all rows."""
         options, teacher = self.options, batch.teachers["motion"]
         losses = {}
         if options.feature_weight > 0 and teacher.features is not None:

@@ -27,6 +27,7 @@ class Recipe:
     head: Mapping[str, Any] = field(default_factory=dict)
 
     def optimiser_of(self, head: type[Head]) -> Optimiser:
+        """The head's own wishes, then the recipe's, over the defaults."""
         return Optimiser(**{**head.optimiser, **self.optimiser})
 
 
