@@ -23,15 +23,18 @@ OF_HEADS: dict[str, dict[str, Any]] = {
         "dropout": 0.5, "tower": 1, "prior": 0.3, "first_range": 2.0, "radius": 0.5, "label_smoothing": 0.1,
         "offset_weight": 2.0, "focal_alpha": 0.5, "focal_gamma": 1.0, "min_score": 0.6, "max_candidates": 3,
         "min_length": 9.0, "resize": 40, "normaliser": 3.0, "normaliser_momentum": 0.5,
+        "positions": 40, "names_classes": False,
     },
     "afsd": {
-        "width": 32, "length": 64, "every": 3, "overlap": 0.25, "resize": 40, "levels": 2, "frames": 2, "groups": 4,
+        "width": 32, "length": 64, "every": 3, "overlap": 0.25, "training_overlap": 0.25,
+        "resize": 40, "levels": 2, "frames": 2, "groups": 4,
         "tower": 1, "unit": 0.25, "unit_doubles": False, "ranges": [[0, 4], [4, 8], [8, 999]], "min_iou": 0.05,
         "refine_best": True, "smooth": True, "offset_weight": 1.0, "map_weight": 1.0, "consistency_weight": 0.1,
         "focal_alpha": 0.5, "focal_gamma": 1.0, "min_score": 0.6,
     },
     "gtad": {
-        "width": 32, "length": 64, "durations": 8, "resize": 20, "groups": 2, "neighbours": 2, "bins": 8, "hidden": 8,
+        "width": 32, "length": 64, "durations": 8, "resize": 20, "training_overlap": 0.25,
+        "groups": 2, "neighbours": 2, "bins": 8, "hidden": 8,
         "map_width": 16, "kernel": 1, "positive_overlap": 0.5, "class_weight": 2.0, "overlap_weight": 1.0,
         "boundary_weight": 2.0, "peaks": False, "min_score": 0.6, "max_candidates": 3,
     },
@@ -42,7 +45,8 @@ OF_HEADS: dict[str, dict[str, Any]] = {
         "iou_weight": 1.0, "actionness_weight": 1.0, "focal_alpha": 0.5, "focal_gamma": 1.0, "max_candidates": 3,
     },
     "tags": {
-        "width": 32, "length": 64, "resize": 40, "overlap": 0.25, "heads": 4, "head_width": 16, "layers": 2,
+        "width": 32, "length": 64, "resize": 40, "overlap": 0.25, "training_overlap": 0.25, "heads": 4,
+        "head_width": 16, "layers": 2,
         "positions": False, "relative": False, "tower": [16, 16], "dropout": 0.5, "attention_dropout": 0.5, "shrink": 0,
         "class_weight": 0.3, "mask_weight": 0.2, "hard_classes": 1.0, "min_score": 0.6, "max_candidates": 3,
         "min_run": 4, "mask_thresholds": [0.45], "class_thresholds": [0.4],
@@ -113,11 +117,11 @@ def results(head: str, options: dict[str, Any]) -> list[Any]:
 
 
 def test_every_setting_of_every_head_and_method_is_accounted_for() -> None:
-    assert {name: list(options) for name, options in OF_HEADS.items()} == {
-        name: [field.name for field in dataclasses.fields(kind.Config)] for name, kind in HEADS.items()
+    assert {name: set(options) for name, options in OF_HEADS.items()} == {
+        name: {field.name for field in dataclasses.fields(kind.Config)} for name, kind in HEADS.items()
     }
-    assert {name: list(options) for name, options in OF_METHODS.items()} == {
-        name: [field.name for field in dataclasses.fields(kind.Options)] for name, kind in METHODS.items()
+    assert {name: set(options) for name, options in OF_METHODS.items()} == {
+        name: {field.name for field in dataclasses.fields(kind.Options)} for name, kind in METHODS.items()
     }
 
 
