@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from extract.backbones.base import Backbone, BackboneError
+from extract.backbones.base import DEFAULT, Backbone, BackboneError
 from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D
 from extract.backbones.nano import Nano
 from extract.cues.cue import CUES
 
-BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in (I3D, Nano)}
+SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano)
+BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in SHIPPED}
 OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+FILES_IN_A_FOLDER = ("model.safetensors", "pytorch_model.bin")  # as transformers saves
 RANDOM_SEED = 0  # of the weights of a backbone that was given none
 DECLARED = ("geometry", "dim", "map_shape")
 
@@ -60,7 +62,7 @@ def build_backbone(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         backbone = made(cue) if name in BACKBONES else _own(made, name, cue)
-    weights = weights or backbone.shipped_weights(cue)
+    weights = find_weights(name, weights, cue) or backbone.shipped_weights(cue)
     if weights is not None:
         backbone.load(weights)
     elif not quiet:
@@ -80,6 +82,23 @@ def _own(made: type[Backbone], name: str, cue: str) -> Backbone:
         return made(cue)
     except Exception as error:  # a stranger's class may raise anything
         raise BackboneError(f"{name}: cannot be built for {cue}: {type(error).__name__}: {error}") from error
+
+
+def find_weights(name: str, weights: Path | None, cue: str) -> Path | None:
+    """The file that --weights means: DEFAULT is what a library publishes, a folder stands for the file in it.
+
+    WeightsError where there is none.
+    """
+    if weights is None:
+        return None
+    if str(weights) == DEFAULT:
+        return find_backbone(name).published_weights(cue)
+    if weights.is_dir():
+        there = [weights / file for file in FILES_IN_A_FOLDER if (weights / file).is_file()]
+        if not there:
+            raise WeightsError(f"{weights}: holds no {' or '.join(FILES_IN_A_FOLDER)}. Give the file of weights itself")
+        return there[0]
+    return weights
 
 
 def try_backbone(backbone: Backbone, window: int) -> None:

@@ -17,6 +17,7 @@ from flow.decode.geometry import Geometry
 
 SINGLE, APPEARANCE, MOTION = "", "appearance", "motion"  # outputs: of a network as it is declared; of a twin
 TWIN = "rgb_twin"  # the stream that a twin which ships goes to where no other is named
+DEFAULT = "DEFAULT"  # as weights: those that the library of a backbone publishes
 RANKS = {torch.channels_last: 4, torch.channels_last_3d: 5}  # of the tensors that a memory format is for
 
 
@@ -79,6 +80,11 @@ class Backbone(nn.Module, ABC):
     def prepare(self, clips: Tensor) -> Tensor | tuple[Tensor, ...]:
         """(B, steps read, H, W, channels) as decoded -> (B, channels, steps read, H, W) float, scaled for the cue."""
         return self.scales[self.cue](clips.permute(0, 4, 1, 2, 3).float())
+
+    @classmethod
+    def published_weights(cls, cue: str) -> Path:
+        """What --weights DEFAULT names: the file that a library publishes, fetched if it is not here; WeightsError."""
+        raise WeightsError(f"--weights {DEFAULT}: no library publishes weights of {cls.name}. Give their file")
 
     @classmethod
     def shipped_weights(cls, stream: str) -> Path | None:
