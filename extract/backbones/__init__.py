@@ -13,9 +13,10 @@ from extract.backbones.base import DEFAULT, Backbone, BackboneError
 from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D
 from extract.backbones.nano import Nano
+from extract.backbones.torchvision import TORCHVISION
 from extract.cues.cue import CUES
 
-SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano)
+SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano, *TORCHVISION)
 BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in SHIPPED}
 OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
