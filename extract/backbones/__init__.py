@@ -14,9 +14,10 @@ from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D
 from extract.backbones.nano import Nano
 from extract.backbones.torchvision import TORCHVISION
-from extract.cues.cue import CUES
+from extract.backbones.videomae import VIDEOMAE
+from extract.cues.cue import CUES, RGB
 
-SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano, *TORCHVISION)
+SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano, *TORCHVISION, *VIDEOMAE)
 BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in SHIPPED}
 OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -93,6 +94,10 @@ def find_weights(name: str, weights: Path | None, cue: str) -> Path | None:
     if weights is None:
         return None
     if str(weights) == DEFAULT:
+        if cue != RGB.name:
+            raise WeightsError(
+                f"--weights {DEFAULT}: published weights are of {RGB.name}, and not of {cue}. Give a file"
+            )
         return find_backbone(name).published_weights(cue)
     if weights.is_dir():
         there = [weights / file for file in FILES_IN_A_FOLDER if (weights / file).is_file()]

@@ -10,7 +10,7 @@ import torch
 
 from command.errors import FlowlessError
 
-EXTRAS = {"torchvision": "torchvision", "transformers": "transformers", "safetensors": "transformers"}
+EXTRAS = {"torchvision": "torchvision"}  # of pyproject.toml, by library; all others come with transformers
 _declared: dict[str, torch.library.Library] = {}  # by operator; one that is not kept takes its operator away with it
 
 
@@ -24,6 +24,7 @@ def import_library(module: str) -> ModuleType:
     transformers imports torchvision where it is installed, so that one is made ready first.
     """
     name = module.partition(".")[0]
+    extra = EXTRAS.get(name, "transformers")
     try:
         if name == "transformers":
             with contextlib.suppress(ModuleNotFoundError):  # it does without
@@ -31,9 +32,9 @@ def import_library(module: str) -> ModuleType:
         return _import_torchvision(module) if name == "torchvision" else importlib.import_module(module)
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == name:
-            raise LibraryError(f"{name} is not installed: pip install 'flowless[{EXTRAS[name]}]'") from None
+            raise LibraryError(f"{name} is not installed: pip install 'flowless[{extra}]'") from None
         raise LibraryError(
-            f"{module} cannot be imported ({error}): install {name} anew, pip install -U 'flowless[{EXTRAS[name]}]'"
+            f"{module} cannot be imported ({error}): install {name} anew, pip install -U 'flowless[{extra}]'"
         ) from error
 
 

@@ -24,16 +24,16 @@ def fetch(url: str, backbone: str) -> Path:
         try:
             torch.hub.download_url_to_file(url, str(path), wanted or None)
         except (OSError, RuntimeError) as error:  # RuntimeError: of another hash
-            raise WeightsError(unreachable(url, backbone, f"put it at {path}", error)) from None
+            raise WeightsError(unreachable(url, backbone, error, f"put it at {path}, or ")) from None
     if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(wanted):
         raise WeightsError(f"{path}: is not what {url} gives, half of it perhaps: delete it and repeat the command")
     return path
 
 
-def unreachable(url: str, backbone: str, place: str, error: Exception) -> str:
+def unreachable(url: str, backbone: str, error: Exception, place: str = "") -> str:
     """What to do without a network."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return (
         f"--weights DEFAULT: the weights of {backbone} cannot be fetched from here ({reason}). Fetch {url} where there "
-        f"is a network, and {place}, or give its path with --weights"
+        f"is a network, and {place}give its path with --weights"
     )

@@ -135,7 +135,7 @@ def keep_size_of_activations(network: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
 
 
-def _declared(model: Model) -> type[TorchVision]:
+def _declared(model: Model) -> type[Backbone]:
     said = {
         "__module__": __name__,
         "__doc__": f"torchvision's {model.name}.",
@@ -154,4 +154,4 @@ def _declared(model: Model) -> type[TorchVision]:
     return type(model.name, (TorchVision,), said)
 
 
-TORCHVISION: Sequence[type[Backbone]] = tuple(map(_declared, MODELS))
+TORCHVISION = tuple(map(_declared, MODELS))
