@@ -55,6 +55,8 @@ class Backbone(nn.Module, ABC):
     scales: ClassVar[Mapping[str, Scale]] = {name: cue.scale for name, cue in CUES.items()}  # by each cue it may watch
     memory_format: ClassVar[torch.memory_format] = torch.channels_last_3d  # of tensors that have its rank
     batch: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 16}  # clips embedded at a time, the fastest by device
+    brings_weights: ClassVar[bool] = False  # made with weights that are not random, as far as we can know
+    code_sha256: ClassVar[str] = ""  # of what computes it, where that is part of its identity
     parting: ClassVar[str] = ""  # of `layers`, the first that a twin has twice where nothing else is asked for
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -32,7 +32,8 @@ def fetch(url: str, backbone: str) -> Path:
 
 def unreachable(url: str, backbone: str, error: Exception, place: str = "") -> str:
     """What to do without a network."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    cause = getattr(error, "reason", error)  # of a URLError
+    reason = (str(cause).strip().splitlines() or [type(error).__name__])[0]
     return (
         f"--weights DEFAULT: the weights of {backbone} cannot be fetched from here ({reason}). Fetch {url} where there "
         f"is a network, and {place}give its path with --weights"

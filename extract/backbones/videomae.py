@@ -8,8 +8,9 @@ feature is the mean over all patches of what the last layer gives, normalised:
 | fine-tuned (`videomae-base-finetuned-kinetics`) | `fc_norm`, of the mean | fc_norm(mean of patches) |
 | pre-trained alone (`videomae-base`) | `videomae.layernorm`, of every patch | mean of layernorm(patches) |
 
-The first is what the classifier takes; the file decides. The published files, which older releases of transformers wrote, have the biases of queries and values
-as `q_bias` and `v_bias`; newer ones have `query.bias` and `value.bias`. Both load.
+The first is what the classifier takes; the file decides. The published files, which older releases of transformers
+wrote, have the biases of queries and values as `q_bias` and `v_bias`; newer ones have `query.bias` and `value.bias`.
+Both load.
 """
 
 from collections.abc import Mapping

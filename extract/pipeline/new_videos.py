@@ -14,6 +14,7 @@ from extract.backbones import (
     file_sha256,
     find_backbone,
     find_weights,
+    identity_of,
     weights_sha256,
 )
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, TWIN, Backbone, BackboneError, outputs_of
@@ -44,7 +45,7 @@ class Embedder:
     ) -> None:
         """feature_ids: stream -> id, as a detector tells them. weights: files, beside those that ship with the package.
 
-        own: backbones package.module:Class that may be imported; a detector's file alone has no code run.
+        own: backbones package.module:NAME or files that may be run; a detector's file alone has no code run.
 
         SettingsError where a stream's features cannot be made again from a video.
         """
@@ -81,11 +82,13 @@ def _settings(
             f"features {wanted!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
             "here. Extract them as they were made before and use detect.run"
         )
-    if backbone not in BACKBONES and backbone not in own:
+    named = {identity_of(name): name for name in own}
+    if backbone not in BACKBONES and backbone not in named:
         raise SettingsError(
             f"its stream {stream} was made by {backbone}, a backbone of somebody's own: if it is yours, and its module "
-            f"can be imported here, say --backbone {backbone}"
+            f"can be imported here, or its file is, say --backbone {backbone}"
         )
+    backbone = named.get(backbone, backbone)
     try:
         ships = find_backbone(backbone).shipped_weights
     except BackboneError as error:

@@ -21,6 +21,7 @@ from extract.backbones import (
     weights_sha256,
 )
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
+from extract.backbones.program import is_program
 from extract.cues.cue import FLOW, RGB
 from extract.pipeline.devices import add_device, choose_device
 from extract.pipeline.settings import ClipSettings, SettingsError
@@ -44,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backbone",
         default=ClipSettings.backbone,
         metavar="NAME",
-        help=f"{', '.join(sorted(BACKBONES))}, or package.module:Class for one of your own (default: %(default)s)",
+        help=f"{', '.join(sorted(BACKBONES))}, or one of your own: package.module:NAME or a file .pt2, .pt "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--weights",
@@ -77,6 +79,8 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipS
             "or a CPU with AVX512-BF16 or AMX, or --device cuda"
         )
     given = {name: getattr(args, name) for name in names}
+    if is_program(args.backbone):
+        given["backbone"] = str(Path(args.backbone).absolute())  # for workers, wherever they run
     settings = ClipSettings(cue, device=choose_device(args.device), **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
