@@ -128,6 +128,9 @@ class Wrapped(Backbone):
         return self.run(x).flatten(1)
 
 
+Kind = TypeVar("Kind", bound=Wrapped)
+
+
 def find_own(name: str, taken: Mapping[str, type[Backbone]]) -> type[Backbone]:
     """The class behind package.module:NAME; BackboneError says what is missing. taken: the backbones that ship."""
     module, _, wanted = name.partition(":")
@@ -173,9 +176,7 @@ def _wrapped(name: str, found: Any) -> type[Backbone]:
     return declare(Wrapped, name, clips, build, code_sha256=_sha256_of_source(found))
 
 
-def declare(
-    kind: type[Wrapped], name: str, clips: Clips, build: Callable[[str], nn.Module], **said: Any
-) -> type[Wrapped]:
+def declare(kind: type[Kind], name: str, clips: Clips, build: Callable[[str], nn.Module], **said: Any) -> type[Kind]:
     """The class of a network that was not written for us: its dim and map are found out by an empty clip.
 
     BackboneError where the network cannot be built, or takes no such clip, or gives no features.
@@ -183,7 +184,7 @@ def declare(
     values = {"__module__": __name__, "name": name, "clips": clips, "build": staticmethod(build), **said}
     values |= {"geometry": clips.geometry, "window": clips.window, "stride": clips.stride, "steps": clips.steps}
     values |= {"scales": clips.scales, "memory_format": torch.contiguous_format, "batch": {"cpu": 1, "cuda": 16}}
-    made = type(kind.__name__, (kind,), {**values, "brings_weights": True})
+    made: type[Kind] = type(kind.__name__, (kind,), {**values, "brings_weights": True})
     channels, side = CUES[clips.cues[0]].channels, clips.crop
     shape = (1, channels, len(made.reads(clips.window)), side, side)
     try:

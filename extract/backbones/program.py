@@ -1,4 +1,4 @@
-"""Networks as files: programs of TorchScript or torch.export, which hold code and weights, and say what clips they take.
+"""Networks as files: programs of TorchScript or torch.export, which hold code, weights and what clips they take.
 
     --backbone nets/mine.pt2
 
@@ -73,7 +73,7 @@ def _found(path: Path, size: int, mtime_ns: int) -> type[Backbone]:
             "and the network that they are for to --backbone"
         )
     network, clips = _read(path, kind)
-    made = declare(Program, path.name, clips, lambda cue: _read(path, kind)[0], path=path)
+    made: type[Program] = declare(Program, path.name, clips, lambda cue: _read(path, kind)[0], path=path)
     pair = torch.zeros(2, CUES[clips.cues[0]].channels, len(made.reads(clips.window)), clips.crop, clips.crop)
     try:
         with torch.no_grad():
