@@ -9,6 +9,8 @@ import torch
 
 from extract.backbones.checkpoints import WeightsError
 
+HASH = r"-([a-f0-9]{8,})\."  # in the name of a published file: how its sha256 begins
+
 
 def fetch(url: str, backbone: str) -> Path:
     """The file behind a url whose name ends with the beginning of its sha256, as torch.hub keeps it.
@@ -17,7 +19,7 @@ def fetch(url: str, backbone: str) -> Path:
     """
     name = Path(urlparse(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    begins = re.search(r"-([a-f0-9]{8,})\.", name)
+    begins = re.search(HASH, name)
     wanted = begins[1] if begins else ""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
