@@ -135,7 +135,7 @@ class Opens:
     [
         ("another network", "does not fit mc3_18: "),
         ("truncated", "the file may be half downloaded"),
-        ("code", "it holds os.mkdir, which only running code could read, so it was left unread"),
+        ("code", "mkdir, which only running code could read, so it was left unread"),
         ("another cue", "instead of (64, 3, 3, 7, 7)). Expected weights of this backbone and this cue"),
         ("a program", "is a TorchScript program, a whole network and no state_dict: name it with --backbone"),
         ("no checkpoint", "torch.save did not write it"),
