@@ -97,7 +97,8 @@ def test_a_factory_whose_source_changes_makes_features_of_another_id(tmp_path: P
     ids = []
     for text in (code.replace("FEATURES", "3"), code.replace("FEATURES", "3") + "# changed\n"):
         (tmp_path / "changing.py").write_text(text)
-        script = "from extract.pipeline.settings import ClipSettings as C\nprint(C('rgb', backbone='changing:net').feature_id)"
+        script = "from extract.pipeline.settings import ClipSettings as Made\n"
+        script += "print(Made('rgb', backbone='changing:net').feature_id)"
         done = subprocess.run(
             [sys.executable, "-B", "-c", script], env={**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"},
             capture_output=True, text=True, check=True,
