@@ -57,6 +57,7 @@ class Backbone(nn.Module, ABC):
     batch: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 16}  # clips embedded at a time, the fastest by device
     brings_weights: ClassVar[bool] = False  # made with weights that are not random, as far as we can know
     code_sha256: ClassVar[str] = ""  # of what computes it, where that is part of its identity
+    within: ClassVar[str] = ""  # what the names of its tensors begin with, and those of its publisher do not
     parting: ClassVar[str] = ""  # of `layers`, the first that a twin has twice where nothing else is asked for
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -100,7 +101,7 @@ class Backbone(nn.Module, ABC):
         for layer in self.layers():
             if self.twin is None and any(name.startswith(f"twin.{layer}.") for name in state):
                 self.grow_twin(layer)
-        load_strictly(self, state, path)
+        load_strictly(self, state, path, self.within)
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Its modules by name in the order in which clips pass them; empty for a network that is no such chain."""

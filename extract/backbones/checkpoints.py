@@ -94,9 +94,10 @@ def _unwrapped(name: str) -> str:
     return name
 
 
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path, within: str = "") -> None:
     """Loads the tensors of a checkpoint; WeightsError names all that is missing, left over or of another shape.
 
+    within: what our names begin with and the publisher's do not, left out where names are told.
     `num_batches_tracked`, which files of PyTorch 0.3 lack, is neither needed nor used.
     """
     given = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
@@ -114,6 +115,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path) -
         ),
     ]
     if problems:
+        problems = [problem.replace(within, "") if within else problem for problem in problems]
         raise WeightsError(
             f"{path}: does not fit {type(network).__name__}: {'; '.join(problems)}. Expected weights of this backbone "
             "and this cue (RGB and gradients have 3 input channels, flow 2)"

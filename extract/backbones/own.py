@@ -110,6 +110,7 @@ class Wrapped(Backbone):
 
     clips: ClassVar[Clips]
     build: ClassVar[Callable[[str], nn.Module]]  # from the cue
+    within = WITHIN
 
     def __init__(self, cue: str) -> None:
         super().__init__(cue)
@@ -184,7 +185,7 @@ def declare(kind: type[Kind], name: str, clips: Clips, build: Callable[[str], nn
     values = {"__module__": __name__, "name": name, "clips": clips, "build": staticmethod(build), **said}
     values |= {"geometry": clips.geometry, "window": clips.window, "stride": clips.stride, "steps": clips.steps}
     values |= {"scales": clips.scales, "memory_format": torch.contiguous_format, "batch": {"cpu": 1, "cuda": 16}}
-    made: type[Kind] = type(kind.__name__, (kind,), {**values, "brings_weights": True})
+    made: type[Kind] = type(name.rpartition(":")[2], (kind,), {**values, "brings_weights": True})
     channels, side = CUES[clips.cues[0]].channels, clips.crop
     shape = (1, channels, len(made.reads(clips.window)), side, side)
     try:

@@ -16,7 +16,6 @@ since most videos have 25 or 30. A video of 15 is taken with --window 16, of whi
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -52,7 +51,6 @@ class Model(NamedTuple):
     std: Sequence[float] = KINETICS_STD
     chain: tuple[str, ...] = ()  # its layers, where a clip passes one after the other and then an average
     batch: int = 1  # clips at a time on the CPU
-    options: Mapping[str, Any] = MappingProxyType({})  # of that function
 
 
 RESNET = ("stem", "layer1", "layer2", "layer3", "layer4")
@@ -79,11 +77,12 @@ class TorchVision(Backbone):
     """A network of the table: (B, channels, steps, crop, crop) as prepared -> (B, dim)."""
 
     model: ClassVar[Model]
+    within = WITHIN
 
     def __init__(self, cue: str) -> None:
         super().__init__(cue)
         video = import_library("torchvision.models.video")
-        self.network: nn.Module = getattr(video, self.model.name)(weights=None, **self.model.options)
+        self.network: nn.Module = getattr(video, self.model.name)(weights=None)
         setattr(self.network, self.model.classifier, nn.Identity())
         if self.channels != 3:
             take_channels(self.network, self.channels)

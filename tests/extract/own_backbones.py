@@ -120,14 +120,6 @@ class SmallSwin(BACKBONES["swin3d_t"]):  # type: ignore[misc]
     window, stride, steps = 8, 4, 4
 
 
-class SmallMViT(BACKBONES["mvit_v2_s"]):  # type: ignore[misc]
-    geometry = Geometry(40, 32, 0, "torchvision/1")
-    window, stride, steps = 8, 4, 4
-    model = BACKBONES["mvit_v2_s"].model._replace(  # type: ignore[attr-defined]
-        options={"spatial_size": (32, 32), "temporal_size": 4}
-    )
-
-
 class TinyVideoMAE(VideoMAE):
     model = videomae.Model("tiny", "nobody/tiny", 24, 2, 2)
     dim = 24

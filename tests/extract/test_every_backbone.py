@@ -52,7 +52,6 @@ DECLARED = [
     Declared("own_backbones:TwoPathways", 32, 8, list(range(0, 32, 2)), 20),
     Declared("own_backbones:SmallMC3", 8, 4, [0, 2, 4, 6], 512),
     Declared("own_backbones:SmallSwin", 8, 4, [0, 2, 4, 6], 768),
-    Declared("own_backbones:SmallMViT", 8, 4, [0, 2, 4, 6], 768),
     Declared("own_backbones:TinyVideoMAE", 8, 4, [0, 2, 4, 6], 24),
     Declared("own_backbones:plain_net", 8, 4, [0, 2, 4, 6], 32),
     Declared("r3d_18", 32, 4, list(range(0, 32, 2)), 512, slow=True),
