@@ -14,7 +14,7 @@ from pathlib import Path
 
 from command.runner import run_command
 from features.files.dashes import parse_args
-from flow.pipeline.plan import add_arguments, run
+from flow.pipeline.plan import add_arguments, geometry_from, run
 from flow.pipeline.settings import FlowSettings
 
 
@@ -33,7 +33,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def work(args: argparse.Namespace) -> int:
     settings = FlowSettings(
-        "gradient", args.size, args.crop, decoder=args.decoder, min_decoded=args.min_decoded, fps=args.fps
+        "gradient", decoder=args.decoder, min_decoded=args.min_decoded, fps=args.fps, **geometry_from(args)
     )
     report = run(args, settings, args.out, "flow.gradient")
     print(report)

@@ -22,7 +22,7 @@ from typing import Any
 
 from command.runner import run_command
 from features.files.dashes import parse_args
-from flow.pipeline.plan import add_arguments, run
+from flow.pipeline.plan import add_arguments, geometry_from, run
 from flow.pipeline.quantised import BOUND
 from flow.pipeline.settings import CODECS, FlowSettings
 from flow.solver import choose_backend, warm_up
@@ -43,8 +43,8 @@ def work(args: argparse.Namespace) -> int:
         print(f"flow.tvl1: {backend} is ready")
         return 0
     settings = FlowSettings(
-        "flow", args.size, args.crop, args.store, args.bound, parameters, backend, args.decoder,
-        args.min_decoded, args.fps,
+        "flow", codec=args.store, bound=args.bound, parameters=parameters, backend=backend, decoder=args.decoder,
+        min_decoded=args.min_decoded, fps=args.fps, **geometry_from(args),
     )  # fmt: skip
     report = run(args, settings, args.out, "flow.tvl1")
     print(report)

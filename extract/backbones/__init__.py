@@ -1,50 +1,50 @@
-"""Published and small video backbones: one file each, one dictionary; one's own by package.module:Class."""
+"""Published and small video backbones: one file each, one dictionary; one's own by package.module:NAME or a file."""
 
 import hashlib
-import importlib
-import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from extract.backbones.base import Backbone, BackboneError
+from extract.backbones.base import DEFAULT, Backbone, BackboneError
 from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D
 from extract.backbones.nano import Nano
-from extract.cues.cue import CUES
+from extract.backbones.own import OWN, find_own
+from extract.backbones.program import find_program, is_program
+from extract.backbones.torchvision import TORCHVISION
+from extract.backbones.videomae import VIDEOMAE
+from extract.cues.cue import CUES, RGB
 
-BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in (I3D, Nano)}
-OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
+SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano, *TORCHVISION, *VIDEOMAE)
+BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in SHIPPED}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+FILES_IN_A_FOLDER = ("model.safetensors", "pytorch_model.bin")  # as transformers saves
 RANDOM_SEED = 0  # of the weights of a backbone that was given none
-DECLARED = ("geometry", "dim", "map_shape")
 
 
 def find_backbone(name: str) -> type[Backbone]:
-    """The class of this name, one of BACKBONES or package.module:Class. BackboneError says what is missing."""
+    """The class of this name: one of BACKBONES, package.module:NAME, or a file. BackboneError says what is missing."""
     if name in BACKBONES:
         return BACKBONES[name]
+    if is_program(name):
+        return find_program(Path(name))
     if OWN.fullmatch(name) is None:
-        raise BackboneError(f"{name}: expected {', '.join(BACKBONES)}, or package.module:Class for one of your own")
-    module, _, wanted = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), wanted, None)
-    except Exception as error:  # a stranger's module may raise anything
         raise BackboneError(
-            f"{name}: module {module} cannot be imported: {type(error).__name__}: {error}. Run from the folder that "
-            "holds it, put that folder into PYTHONPATH, or install it"
-        ) from error
-    if found is None:
-        raise BackboneError(f"{name}: module {module} has no class {wanted}")
-    if not (isinstance(found, type) and issubclass(found, Backbone)):
-        raise BackboneError(f"{name}: is no subclass of extract.backbones.base.Backbone")
-    if found.name in BACKBONES:
-        raise BackboneError(f"{name}: calls itself {found.name}, which is another backbone. Leave `name` out")
-    if missing := [attribute for attribute in DECLARED if not hasattr(found, attribute)]:
-        raise BackboneError(f"{name}: declares no {', '.join(missing)}")
-    return found
+            f"{name}: expected {', '.join(BACKBONES)}, or one of your own: package.module:Class or a file .pt2 or .pt"
+        )
+    return find_own(name, BACKBONES)
+
+
+def identity_of(name: str) -> str:
+    """What a store calls it: a file by its name, wherever it lies; all others as they are named."""
+    return Path(name).name if is_program(name) else name
+
+
+def tells_backbone(identity: str) -> bool:
+    """Whether `identity_of` a backbone may have given this."""
+    return identity in BACKBONES or OWN.fullmatch(identity) is not None or is_program(identity)
 
 
 def build_backbone(
@@ -60,9 +60,11 @@ def build_backbone(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         backbone = made(cue) if name in BACKBONES else _own(made, name, cue)
-    weights = weights or backbone.shipped_weights(cue)
+    weights = find_weights(name, weights, cue) or backbone.shipped_weights(cue)
     if weights is not None:
         backbone.load(weights)
+    elif made.brings_weights and not quiet:
+        print(f"note: {name} has the weights that it is made with: no --weights were given", file=sys.stderr)
     elif not quiet:
         print(
             f"WARNING: {name} has no weights for {cue}: its features are those of a RANDOM network, good for trying "
@@ -80,6 +82,27 @@ def _own(made: type[Backbone], name: str, cue: str) -> Backbone:
         return made(cue)
     except Exception as error:  # a stranger's class may raise anything
         raise BackboneError(f"{name}: cannot be built for {cue}: {type(error).__name__}: {error}") from error
+
+
+def find_weights(name: str, weights: Path | None, cue: str) -> Path | None:
+    """The file that --weights means: DEFAULT is what a library publishes, a folder stands for the file in it.
+
+    WeightsError where there is none.
+    """
+    if weights is None:
+        return None
+    if str(weights) == DEFAULT:
+        if cue != RGB.name:
+            raise WeightsError(
+                f"--weights {DEFAULT}: published weights are of {RGB.name}, and not of {cue}. Give a file"
+            )
+        return find_backbone(name).published_weights(cue)
+    if weights.is_dir():
+        there = [weights / file for file in FILES_IN_A_FOLDER if (weights / file).is_file()]
+        if not there:
+            raise WeightsError(f"{weights}: holds no {' or '.join(FILES_IN_A_FOLDER)}. Give the file of weights itself")
+        return there[0]
+    return weights
 
 
 def try_backbone(backbone: Backbone, window: int) -> None:
@@ -108,7 +131,7 @@ def weights_sha256(backbone: Backbone, weights: Path | None) -> str:
     for name, tensor in sorted(backbone.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.float().cpu().numpy().tobytes())
-    return f"random-{digest.hexdigest()}"
+    return f"{'own' if backbone.brings_weights else 'random'}-{digest.hexdigest()}"
 
 
 def file_sha256(weights: Path) -> str:

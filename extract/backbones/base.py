@@ -17,6 +17,7 @@ from flow.decode.geometry import Geometry
 
 SINGLE, APPEARANCE, MOTION = "", "appearance", "motion"  # outputs: of a network as it is declared; of a twin
 TWIN = "rgb_twin"  # the stream that a twin which ships goes to where no other is named
+DEFAULT = "DEFAULT"  # as weights: those that the library of a backbone publishes
 RANKS = {torch.channels_last: 4, torch.channels_last_3d: 5}  # of the tensors that a memory format is for
 
 
@@ -54,6 +55,9 @@ class Backbone(nn.Module, ABC):
     scales: ClassVar[Mapping[str, Scale]] = {name: cue.scale for name, cue in CUES.items()}  # by each cue it may watch
     memory_format: ClassVar[torch.memory_format] = torch.channels_last_3d  # of tensors that have its rank
     batch: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 16}  # clips embedded at a time, the fastest by device
+    brings_weights: ClassVar[bool] = False  # made with weights that are not random, as far as we can know
+    code_sha256: ClassVar[str] = ""  # of what computes it, where that is part of its identity
+    within: ClassVar[str] = ""  # what the names of its tensors begin with, and those of its publisher do not
     parting: ClassVar[str] = ""  # of `layers`, the first that a twin has twice where nothing else is asked for
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -81,6 +85,11 @@ class Backbone(nn.Module, ABC):
         return self.scales[self.cue](clips.permute(0, 4, 1, 2, 3).float())
 
     @classmethod
+    def published_weights(cls, cue: str) -> Path:
+        """What --weights DEFAULT names: the file that a library publishes, fetched if it is not here; WeightsError."""
+        raise WeightsError(f"--weights {DEFAULT}: no library publishes weights of {cls.name}. Give their file")
+
+    @classmethod
     def shipped_weights(cls, stream: str) -> Path | None:
         """The weights that come with the package for a stream, by default the cue; None if there are none."""
         path = Path(extract.weights.__file__).parent / f"{cls.name}_{stream}.pt"
@@ -92,7 +101,7 @@ class Backbone(nn.Module, ABC):
         for layer in self.layers():
             if self.twin is None and any(name.startswith(f"twin.{layer}.") for name in state):
                 self.grow_twin(layer)
-        load_strictly(self, state, path)
+        load_strictly(self, state, path, self.within)
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Its modules by name in the order in which clips pass them; empty for a network that is no such chain."""

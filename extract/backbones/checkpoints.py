@@ -1,6 +1,8 @@
 """Checkpoints: files of weights, loaded strictly and without running any code that they might hold."""
 
 import io
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -10,8 +12,10 @@ from torch import Tensor, nn
 
 from command.errors import FlowlessError
 from command.writing import write_whole
+from extract.backbones.libraries import LibraryError, import_library
 
 COUNTER = "num_batches_tracked"
+WRAPPERS = ("state_dict", "model_state", "model")  # what published files call the tensors among other things
 PREFIXES = ("module.", "backbone._model.", "_model.")
 
 
@@ -20,22 +24,68 @@ class WeightsError(FlowlessError):
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, without wrappers. Executes nothing that the file might contain."""
+    """The tensors of a checkpoint by name, without wrappers. Executes nothing that the file might contain.
+
+    Files of torch.save, and .safetensors.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if program := kind_of_program(path):
+        raise WeightsError(f"{path}: is a {program}, a whole network and no state_dict: name it with --backbone")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file. Give the path of a checkpoint with --weights") from None
+    except IsADirectoryError:
+        raise WeightsError(f"{path}: is a folder. Give the file of weights in it with --weights") from None
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{path}: not a checkpoint of tensors: {reason}. Expected a state_dict saved by torch.save; "
-            "the file may be half downloaded"
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+        raise WeightsError(f"{path}: not a checkpoint of tensors: {_reason(error)}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path}: holds no state_dict. Expected names with tensors")
     return {_unwrapped(name): tensor for name, tensor in content.items()}
+
+
+def _reason(error: Exception) -> str:
+    code = re.search(r"GLOBAL (\S+)", str(error))
+    if code:
+        return (
+            f"it holds {code[1]}, which only running code could read, so it was left unread. Where you trust the file, "
+            "save its tensors alone: torch.save(model.state_dict(), 'weights.pt')"
+        )
+    if isinstance(error, UnpicklingError):
+        return "torch.save did not write it. Expected a state_dict saved by torch.save"
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"{first}. Expected a state_dict saved by torch.save; the file may be half downloaded"
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        reading = import_library("safetensors.torch")
+    except LibraryError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    try:
+        return {_unwrapped(name): tensor for name, tensor in reading.load_file(path).items()}
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file. Give the path of a checkpoint with --weights") from None
+    except Exception as error:  # the library has an exception of its own, and raises others
+        raise WeightsError(
+            f"{path}: not a file of safetensors: {error}. The file may be half downloaded: fetch it again"
+        ) from error
+
+
+def kind_of_program(path: Path) -> str:
+    """Whether a file is a "TorchScript program" or a "torch.export program", told without running it; else ""."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2] for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return ""
+    if "constants.pkl" in names:
+        return "TorchScript program"
+    return "torch.export program" if any(name.startswith("models/") for name in names) else ""
 
 
 def _unwrapped(name: str) -> str:
@@ -44,9 +94,10 @@ def _unwrapped(name: str) -> str:
     return name
 
 
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path, within: str = "") -> None:
     """Loads the tensors of a checkpoint; WeightsError names all that is missing, left over or of another shape.
 
+    within: what our names begin with and the publisher's do not, left out where names are told.
     `num_batches_tracked`, which files of PyTorch 0.3 lack, is neither needed nor used.
     """
     given = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
@@ -64,6 +115,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path) -
         ),
     ]
     if problems:
+        problems = [problem.replace(within, "") if within else problem for problem in problems]
         raise WeightsError(
             f"{path}: does not fit {type(network).__name__}: {'; '.join(problems)}. Expected weights of this backbone "
             "and this cue (RGB and gradients have 3 input channels, flow 2)"

@@ -7,7 +7,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from extract.backbones import BACKBONES, PRECISIONS, build_backbone, file_sha256, find_backbone, weights_sha256
+from extract.backbones import (
+    BACKBONES,
+    PRECISIONS,
+    build_backbone,
+    file_sha256,
+    find_backbone,
+    find_weights,
+    identity_of,
+    weights_sha256,
+)
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, TWIN, Backbone, BackboneError, outputs_of
 from extract.cues.cue import RGB, SourceOptions
 from extract.pipeline.embedding import Embeddings, Network, embed_streams
@@ -36,7 +45,7 @@ class Embedder:
     ) -> None:
         """feature_ids: stream -> id, as a detector tells them. weights: files, beside those that ship with the package.
 
-        own: backbones package.module:Class that may be imported; a detector's file alone has no code run.
+        own: backbones package.module:NAME or files that may be run; a detector's file alone has no code run.
 
         SettingsError where a stream's features cannot be made again from a video.
         """
@@ -73,26 +82,29 @@ def _settings(
             f"features {wanted!r} were not made by extract.rgb from RGB, so they cannot be made from a video "
             "here. Extract them as they were made before and use detect.run"
         )
-    if backbone not in BACKBONES and backbone not in own:
+    named = {identity_of(name): name for name in own}
+    if backbone not in BACKBONES and backbone not in named:
         raise SettingsError(
             f"its stream {stream} was made by {backbone}, a backbone of somebody's own: if it is yours, and its module "
-            f"can be imported here, say --backbone {backbone}"
+            f"can be imported here, or its file is, say --backbone {backbone}"
         )
+    backbone = named.get(backbone, backbone)
     try:
         ships = find_backbone(backbone).shipped_weights
     except BackboneError as error:
         raise SettingsError(f"its stream {stream} was made by the backbone {error}") from None
     shipped = [path for name in (stream, RGB.name, TWIN) if (path := ships(name)) is not None]
     tried = []
-    for path in dict.fromkeys([*weights, *shipped, None]):
+    given = [find_weights(backbone, path, RGB.name) for path in weights]
+    for path in dict.fromkeys([*given, *shipped, None]):
         sha256 = file_sha256(path) if path else weights_sha256(build_backbone(backbone, RGB.name, quiet=True), None)
         plain = ClipSettings(RGB.name, stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
         for output, precision in product((SINGLE, APPEARANCE, MOTION), PRECISIONS):
             made = replace(plain, output=output, precision=precision)
             if made.feature_id == wanted:
                 return made
-        given = outputs_of(path) if path else (SINGLE,)
-        ids = " and ".join(replace(plain, output=output).feature_id for output in given)
+        outputs = outputs_of(path) if path else (SINGLE,)
+        ids = " and ".join(replace(plain, output=output).feature_id for output in outputs)
         tried.append(f"{path or 'random weights'} would give {ids}")
     raise SettingsError(
         f"its stream {stream} was made of features {wanted}; {'; '.join(tried)}. Give the very file of weights that "

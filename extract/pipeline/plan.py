@@ -4,15 +4,24 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import flow.pipeline.store
-from extract.backbones import BACKBONES, PRECISIONS, build_backbone, find_backbone, try_backbone, weights_sha256
+from extract.backbones import (
+    BACKBONES,
+    PRECISIONS,
+    build_backbone,
+    find_backbone,
+    find_weights,
+    try_backbone,
+    weights_sha256,
+)
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
+from extract.backbones.program import is_program
 from extract.cues.cue import FLOW, RGB
 from extract.pipeline.settings import ClipSettings, SettingsError
 from extract.pipeline.tasks import extract_video
@@ -36,9 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backbone",
         default=ClipSettings.backbone,
         metavar="NAME",
-        help=f"{', '.join(sorted(BACKBONES))}, or package.module:Class for one of your own (default: %(default)s)",
+        help=f"{', '.join(sorted(BACKBONES))}, or one of your own: package.module:NAME or a file .pt2, .pt "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--weights", type=Path, help="checkpoint; default: what ships with the backbone, else random")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint, or DEFAULT for what the backbone's library publishes (default: what ships, else random)",
+    )
     parser.add_argument("--window", type=int, default=0, help="frames seen by one clip (default: the backbone's)")
     parser.add_argument(
         "--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)"
@@ -65,9 +80,12 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipS
             "or a CPU with AVX512-BF16 or AMX, or --device cuda"
         )
     given = {name: getattr(args, name) for name in names}
+    if is_program(args.backbone):
+        given["backbone"] = str(Path(args.backbone).absolute())  # for workers, wherever they run
     settings = ClipSettings(cue, device=str(device), **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
+    settings = replace(settings, weights=find_weights(settings.backbone, settings.weights, cue))
     backbone = build_backbone(settings.backbone, cue, settings.weights)
     if settings.backbone not in BACKBONES:
         try_backbone(backbone, settings.window)
@@ -111,7 +129,7 @@ def computed_motion(backbone: str, preset: str, backend: str) -> str:
     except BackboneError as error:
         raise SettingsError(f"--backbone {error}") from None
     parameters = choose_parameters(preset, {})
-    made = FlowSettings(FLOW.name, geometry.short_side, geometry.crop, parameters=parameters, backend=backend).made_from
+    made = FlowSettings(FLOW.name, parameters=parameters, backend=backend, **asdict(geometry)).made_from
     return json.dumps(made, sort_keys=True)
 
 
@@ -191,7 +209,7 @@ def _check_flow(stored: flow.pipeline.store.FlowStore, settings: ClipSettings, v
     if row.geometry != geometry:
         raise StoreError(
             f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.backbone} needs "
-            f"{geometry}. Compute it with flow.tvl1 in that geometry, or leave --flow out"
+            f"{geometry}. Compute it with flow.tvl1 --geometry {geometry}, or leave --flow out"
         )
     if not math.isclose(row.fps, info.fps, rel_tol=1e-6):
         raise StoreError(

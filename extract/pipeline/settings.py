@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from command.errors import FlowlessError
-from extract.backbones import BACKBONES, OWN, PRECISIONS, find_backbone
+from extract.backbones import PRECISIONS, find_backbone, identity_of, tells_backbone
 from extract.backbones.base import SINGLE, Backbone, BackboneError
 from extract.cues.cue import CUES, RGB
 from features.storage.store import fingerprint
@@ -25,7 +25,7 @@ class ClipSettings:
     """How the features of one cue are made."""
 
     cue: str  # what the network sees
-    backbone: str = "i3d_inception"  # one of BACKBONES, or package.module:Class
+    backbone: str = "i3d_inception"  # one of BACKBONES, package.module:NAME, or a file
     weights: Path | None = None  # None: those that ship with the backbone, else random
     weights_sha256: str = ""
     window: int = 0  # frames; 0: the backbone's own
@@ -85,7 +85,7 @@ class ClipSettings:
         return {
             "version": FEATURES_VERSION,
             "cue": self.cue,
-            "backbone": self.backbone,
+            "backbone": identity_of(self.backbone),
             "weights_sha256": self.weights_sha256,
             "window": self.window,
             "stride": self.stride,
@@ -94,18 +94,19 @@ class ClipSettings:
             "precision": self.precision,
             "motion": self.motion,
             **({"output": self.output} if self.output else {}),
+            **({"code_sha256": self.network.code_sha256} if self.network.code_sha256 else {}),
         }
 
     @property
     def feature_id(self) -> str:
         """The same for all videos whose features may be used together."""
-        return f"{self.backbone}-{self.cue}-{fingerprint(self.values())}"
+        return f"{identity_of(self.backbone)}-{self.cue}-{fingerprint(self.values())}"
 
     @staticmethod
     def backbone_of(feature_id: str) -> str | None:
-        """The backbone that made the RGB features of this id, ours or package.module:Class; None if it tells none."""
+        """The backbone that made the RGB features of this id, as `identity_of` has it; None if it tells none."""
         name = feature_id.rsplit(f"-{RGB.name}-", 1)[0]
-        return name if (name in BACKBONES or OWN.fullmatch(name)) and name != feature_id else None
+        return name if tells_backbone(name) and name != feature_id else None
 
     def fingerprint(self, video_sha256: str, decoded_by: str = "") -> str:
         """Changes whenever the part of a video must be made anew.

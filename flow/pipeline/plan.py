@@ -1,12 +1,14 @@
 """From videos to jobs: what flow.tvl1 and flow.gradient have in common."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from features.running import jobs
 from features.running.shares import larger_than_a_share, share_files
 from features.storage.store import stored_fingerprints
+from flow.decode.geometry import Geometry
 from flow.decode.options import add_decoder, add_videos
 from flow.decode.video import list_videos, probe
 from flow.pipeline.chunk import planned_fingerprint
@@ -14,6 +16,7 @@ from flow.pipeline.planning import Planned, Probe, plan_videos
 from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import CHUNK, chunk_starts, chunk_stream
 from flow.pipeline.tasks import compute_chunk
+from flow.tvl1_common.parameters import FlowError
 
 BUNDLE = 4 * CHUNK  # frames of a GPU's job
 
@@ -23,8 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_videos(parser)
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="short side after resizing (default: 256)")
     parser.add_argument("--crop", type=int, default=224, metavar="PX", help="centre square to keep (default: 224)")
+    parser.add_argument(
+        "--geometry", metavar="NAME", help="instead of both, as a backbone has it: size128x171-crop112-torchvision/1"
+    )
     add_decoder(parser)
     jobs.add_arguments(parser)
+
+
+def geometry_from(args: argparse.Namespace) -> dict[str, Any]:
+    """What a command line says of size and crop, as fields of FlowSettings."""
+    try:
+        geometry = Geometry.named(args.geometry) if args.geometry else Geometry(args.size, args.crop)
+    except ValueError as error:
+        raise FlowError(str(error)) from error
+    return asdict(geometry)
 
 
 def run(args: argparse.Namespace, settings: FlowSettings, store: Path, command: str) -> jobs.RunReport:

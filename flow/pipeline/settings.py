@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from features.storage.store import fingerprint
-from flow.decode.geometry import Geometry
+from flow.decode.geometry import LINEAR, Geometry
 from flow.decode.video import MIN_DECODED
 from flow.pipeline.motions import MOTIONS
 from flow.pipeline.quantised import BOUND
@@ -29,6 +29,8 @@ class FlowSettings:
     decoder: str = "auto"
     min_decoded: float = MIN_DECODED
     fps: float | None = None  # of the frames; None: as they come
+    width: int = 0  # px, after resizing; 0: by aspect
+    rule: str = LINEAR  # of the resize
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
@@ -48,7 +50,7 @@ class FlowSettings:
 
     @property
     def geometry(self) -> Geometry:
-        return Geometry(self.short_side, self.crop)
+        return Geometry(self.short_side, self.crop, self.width, self.rule)
 
     @property
     def solver_options(self) -> dict[str, Any]:

@@ -6,7 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from extract.backbones import BACKBONES, videomae
 from extract.backbones.base import Backbone
+from extract.backbones.own import takes
+from extract.backbones.videomae import VideoMAE
 from extract.cues.cue import CUES, Scale
 from flow.decode.geometry import Geometry
 
@@ -102,3 +105,62 @@ class Broken(FrameNet):
 
 
 NUMBER = 7
+
+
+# Small versions of networks that ship: the same code in milliseconds.
+
+
+class SmallMC3(BACKBONES["mc3_18"]):  # type: ignore[misc]
+    geometry = Geometry(32, 24, 43, "torchvision/1")
+    window, stride, steps = 8, 4, 4
+
+
+class SmallSwin(BACKBONES["swin3d_t"]):  # type: ignore[misc]
+    geometry = Geometry(40, 32, 0, "torchvision/1")
+    window, stride, steps = 8, 4, 4
+
+
+class TinyVideoMAE(VideoMAE):
+    model = videomae.Model("tiny", "nobody/tiny", 24, 2, 2)
+    dim = 24
+    map_shape = (24, 1, 1, 1)
+    geometry = Geometry(32, 32, 0, "antialiased/1")
+    window, stride, steps = 8, 4, 4
+
+
+# Networks that know nothing of us.
+
+
+@takes(short_side=32, crop=32, window=8, stride=4, steps=4, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
+def plain_net() -> nn.Module:
+    return nn.Sequential(nn.Conv3d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool3d((1, 2, 2)))  # a map (8, 1, 2, 2)
+
+
+@takes(short_side=32, crop=32, window=8, mean=(0.0, 0.0), std=(0.5, 0.5), cues=("flow",), frames_first=True)
+class OfFlow(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, frames, 2, H, W) -> (B, 5)."""
+        return self.layer(x.mean((1, 3, 4)))
+
+
+def says_nothing() -> nn.Module:
+    return nn.Identity()
+
+
+@takes(short_side=32, crop=32, window=8, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
+def gives_tokens() -> nn.Module:
+    return nn.Flatten(2)
+
+
+@takes(short_side=32, crop=32, window=8, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
+def gives_no_network() -> nn.Module:
+    return 7  # type: ignore[return-value]
+
+
+@takes(short_side=32, crop=32, window=8, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
+def fails_on_clips() -> nn.Module:
+    return nn.Linear(7, 1)

@@ -44,6 +44,7 @@ DEMO_LEAVES = (
 GIVEN = {
     "README.md": VIDEOS | WEIGHTS | {"thumos14.json": TRUTH, "rgb.json": FOUND["rgb.json"]},
     "activitynet.md": {"anet_features": "npy", "anet.json": "anet.json"},
+    "backbones.md": VIDEOS,
     "cluster.md": VIDEOS | DEMO,
     "diagnosis.md": DEMO | RUNS | {"flow/demo.h5": "flow.h5"},
     "evaluation.md": DEMO | FOUND,
@@ -73,6 +74,7 @@ NOT_RUN = {
     r"^make (demo|check)": "minutes, and this is a part of the second; the first is tried before each release",
     r"^srun |^dask ": "needs SLURM; the same commands with --shard and dask run in tests/features",
     r"--engine dask --scheduler": "needs a dask scheduler; tests/features/test_engines.py starts one",
+    r"--weights DEFAULT": "there is no network; tests/extract/test_torchvision.py has the file in its cache",
     r"^torchrun": "starts processes; tests/train/test_distributed.py runs it",
     r"-m extract\.pretrain|pretraining|--preset demo": "minutes each: docs/world.md has what came of it",
     r"-m flowless\.study": "hours; tests/flowless/test_study.py runs it with quick commands",
