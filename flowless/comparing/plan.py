@@ -19,7 +19,7 @@ FIRST = "actionformer"  # the head whose runs lie at the top
 def plan(asked: Asked, estimate: Estimate) -> Graph:
     """Features, where there are videos, then the runs of every head, seed and method."""
     made = list(feature_jobs(asked, estimate)) if asked.videos else []
-    return Graph.of([*made, *run_jobs(asked, estimate, [job.name for job in made])])
+    return Graph.of([*made, *run_jobs(asked, estimate)])
 
 
 def feature_jobs(asked: Asked, estimate: Estimate) -> Iterator[Job]:
@@ -126,7 +126,7 @@ def run_name(method: Method, head: str, seed: int) -> str:
     return f"{method.name}, seed {seed}" if head == FIRST else f"{method.name}, {head}, seed {seed}"
 
 
-def run_jobs(asked: Asked, estimate: Estimate, before: Sequence[str]) -> Iterator[Job]:
+def run_jobs(asked: Asked, estimate: Estimate) -> Iterator[Job]:
     """Teachers of all seeds before their students, each with its detections and scores."""
     made = []
     for head in asked.heads:
@@ -134,7 +134,7 @@ def run_jobs(asked: Asked, estimate: Estimate, before: Sequence[str]) -> Iterato
             for seed in asked.seeds:
                 for method in asked.methods:
                     if bool(method.teachers) == taught:
-                        made.append(_run(asked, estimate, method, head, seed, before))
+                        made.append(_run(asked, estimate, method, head, seed))
     shard = {
         name: n for n in range(asked.shards) for name in deal({job.name: 1 for job in made}, n, asked.shards)
     }  # as many to each, whenever each starts
@@ -142,7 +142,7 @@ def run_jobs(asked: Asked, estimate: Estimate, before: Sequence[str]) -> Iterato
         yield Job(**{**vars(job), "shard": shard[job.name]})
 
 
-def _run(asked: Asked, estimate: Estimate, method: Method, head: str, seed: int, before: Sequence[str]) -> Job:
+def _run(asked: Asked, estimate: Estimate, method: Method, head: str, seed: int) -> Job:
     folder = run_folder(asked, method, head, seed)
     by_name = {one.name: one for one in asked.methods}
     teachers = {option: run_folder(asked, by_name[name], head, seed) / "detector.pt" for option, name in method.teachers}
@@ -177,8 +177,17 @@ def _run(asked: Asked, estimate: Estimate, method: Method, head: str, seed: int,
         Step(judge, (scores, folder / "metrics.txt"), watches=(asked.annotations, found), prints=folder / "metrics.txt"),
     )
     seconds, size = estimate.of_run(head)
-    needs = (*before, *(run_name(by_name[name], head, seed) for _, name in method.teachers))
+    needs = (*_features_of(asked, streams), *(run_name(by_name[name], head, seed) for _, name in method.teachers))
     return Job(run_name(method, head, seed), steps, needs, kind=f"run of {head}", seconds=seconds, size=size)
+
+
+def _features_of(asked: Asked, streams: set[str]) -> list[str]:
+    """The jobs that make these streams; none where they are there already."""
+    if not asked.videos:
+        return []
+    made = {stream: f"{stream} features" for stream in ("rgb", *asked.cues)}
+    names = dict.fromkeys(made.get(stream, "student features") for stream in sorted(streams))
+    return [share for name in names for share in _shares(name, asked.shards)]
 
 
 def _watched(asked: Asked, streams: Sequence[str] | set[str], videos: Sequence[str]) -> list[Stream]:

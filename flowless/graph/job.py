@@ -95,7 +95,7 @@ class Graph:
         read: dict[Path, str] = {}
         made: dict[str, tuple[str, ...]] = {}
         for name, job in self.jobs.items():
-            before = [made[need] for need in job.needs]
+            before = sorted({made[need] for need in job.needs})  # shares of one job are alike
             digests: list[str] = []
             for step in job.steps:
                 for path in step.made_from:
