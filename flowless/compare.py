@@ -11,7 +11,7 @@ is recognised and left alone: to go on after an interruption, or to add a method
 --dry-run prints the commands that are left, with hours and bytes.
 
 methods   motion-only, rgb-only, two-stream, decomposed, direct (default), and augmented-rgb, decomposed-frozen,
-          student-alone, student-no-teacher, rgb-twice; of a second cue as two-stream-gradient. Teachers are made as well
+          student-alone, student-no-teacher, rgb-twice; of a second cue two-stream-gradient. Teachers are made as well
 student   shipped (with the backbone), distill (a second network), twin (in one with the RGB network), none, or weights
 
 Exit code 3: some runs failed; the others are in the report. On a cluster: --shard I/N (docs/cluster.md).
@@ -128,10 +128,14 @@ def streams_of(path: Path | None) -> set[str]:
 def estimate_of(asked: Asked, truth: Annotations) -> Estimate:
     """From the durations that the annotations tell; videos that are not annotated count as the others do."""
     known = {v: one.duration_s for v, one in truth.videos.items() if one.duration_s > 0}
-    there = list(asked.listed) or [v for v, one in truth.videos.items() if one.subset in (asked.train_subset, asked.subset)]
+    there = list(asked.listed) or [
+        v for v, one in truth.videos.items() if one.subset in (asked.train_subset, asked.subset)
+    ]
     mean = sum(known.values()) / len(known) if known else 0.0
     seconds = {video: known.get(video, mean) for video in there}
-    frames = {video: s * ((truth.videos[video].fps or FPS) if video in truth.videos else FPS) for video, s in seconds.items()}
+    frames = {
+        video: s * ((truth.videos[video].fps or FPS) if video in truth.videos else FPS) for video, s in seconds.items()
+    }
     train = [v for v in truth.subset(asked.train_subset).videos if not asked.listed or v in asked.listed]
     test = list(truth.subset(asked.subset).videos)
     share = sum(frames.get(v, 0.0) for v in train) / (sum(frames.values()) or 1.0)
@@ -169,14 +173,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     group.add_argument("--tiou", help="thresholds, as of evaluate.run (default: the protocol's)")
     group.add_argument("--recipe", choices=["auto", *RECIPES], help="of train.run (default: auto)")
     group.add_argument("--epochs", type=int, help="of the trainings (default: the recipe's)")
-    group.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="as of train.run; may be repeated")
-    group.add_argument("--missing", choices=MISSING, default="refuse", help="annotated videos without file or features: "
+    group.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="as of train.run; may be repeated"
+    )
+    group.add_argument("--missing", choices=MISSING, default="refuse", help="videos without file or features: "
                        "refuse (default), or skip them: not learnt from, and their actions missed")  # fmt: skip
     group = parser.add_argument_group("running")
     group.add_argument("--workers", type=int, default=1, help="jobs, or videos of one job, at a time (default: 1)")
     group.add_argument("--shard", type=parse_shard, metavar="I/N", help="do the I-th of N shares, I from 0")
     group.add_argument("--device", help="of networks and detectors: auto, cpu, cuda ... (default: each command's own)")
-    group.add_argument("--dry-run", action="store_true", help="print what is done and what is left, with hours and bytes")
+    group.add_argument(
+        "--dry-run", action="store_true", help="print what is done and what is left, with hours and bytes"
+    )
     args = parser.parse_args(argv)
     if args.workers < 1:
         parser.error(f"--workers {args.workers}: expected 1 or more")

@@ -10,7 +10,8 @@ from features.running.shares import deal
 from flowless.comparing.asked import DISTILL, NO_STUDENT, SHIPPED, TWIN, Asked
 from flowless.comparing.estimate import Estimate
 from flowless.comparing.methods import Method
-from flowless.comparing.watches import Files, Stream
+from flowless.comparing.runs import Judged, Material, run_steps
+from flowless.comparing.watches import Files
 from flowless.graph.job import Graph, Job, Step
 
 FIRST = "actionformer"  # the head whose runs lie at the top
@@ -145,38 +146,21 @@ def run_jobs(asked: Asked, estimate: Estimate) -> Iterator[Job]:
 def _run(asked: Asked, estimate: Estimate, method: Method, head: str, seed: int) -> Job:
     folder = run_folder(asked, method, head, seed)
     by_name = {one.name: one for one in asked.methods}
-    teachers = {option: run_folder(asked, by_name[name], head, seed) / "detector.pt" for option, name in method.teachers}
-    streams = {*method.streams, *(stream for _, name in method.teachers for stream in by_name[name].streams)}
-    data = ("--features", str(asked.features), "--annotations", str(asked.annotations))
-    train = ["train.run", *data, "--head", head, *method.options.split(), "--seed", str(seed), *asked.train]
-    train += ["--train-subset", asked.train_subset] if asked.train_subset != "Training" else []
-    for (option, path), (_, name) in zip(teachers.items(), method.teachers, strict=True):
-        train += [option, str(path), "--cue", by_name[name].streams[-1]]
-    missing = ("--missing", SKIP) if asked.missing == SKIP else ()
-    device = () if asked.device is None else ("--device", asked.device)
-    detector, found, scores = (folder / name for name in ("detector.pt", "detections.json", "metrics.json"))
-    detect = ("detect.run", "--detector", str(detector), *data, "--subset", asked.subset, "--out", str(found))
-    judge = ("evaluate.run", "--detections", str(found), *data[2:], "--subset", asked.subset, "--json", str(scores))
-    judge += () if asked.tiou is None else ("--tiou", asked.tiou)
-    steps = (
-        Step(
-            (*train, "--out", str(folder)),
-            (detector,),
-            how=("--resume", *missing, *device),
-            watches=(asked.annotations, *teachers.values(), *_watched(asked, streams, estimate.train_videos)),
-            resumes=True,
-            keeps=True,
-        ),
-        Step(
-            detect,
-            (found,),
-            how=(*missing, *device),
-            watches=(asked.annotations, detector, *_watched(asked, method.streams, estimate.test_videos)),
-            passes=(0, 3) if missing else (0,),
-        ),
-        Step(judge, (scores, folder / "metrics.txt"), watches=(asked.annotations, found), prints=folder / "metrics.txt"),
-    )
+    teachers = {
+        option: (run_folder(asked, by_name[name], head, seed) / "detector.pt", by_name[name])
+        for option, name in method.teachers
+    }
+    options = ["--head", head, "--seed", str(seed), *asked.train]
+    options += ["--train-subset", asked.train_subset] if asked.train_subset != "Training" else []
+    options += [word for _, teacher in teachers.values() for word in ("--cue", teacher.streams[-1])]
+    train_videos, test_videos = tuple(estimate.train_videos), tuple(estimate.test_videos)
+    material = Material(
+        asked.features, asked.annotations, train_videos, asked.missing, asked.device, asked.tiou
+    )  # fmt: skip
+    judged = Judged(asked.subset, test_videos, folder / "detections.json", folder / "metrics.json")
+    steps = run_steps(method, folder, material, options, teachers, [judged])
     seconds, size = estimate.of_run(head)
+    streams = {*method.streams, *(stream for _, teacher in teachers.values() for stream in teacher.streams)}
     needs = (*_features_of(asked, streams), *(run_name(by_name[name], head, seed) for _, name in method.teachers))
     return Job(run_name(method, head, seed), steps, needs, kind=f"run of {head}", seconds=seconds, size=size)
 
@@ -188,7 +172,3 @@ def _features_of(asked: Asked, streams: set[str]) -> list[str]:
     made = {stream: f"{stream} features" for stream in ("rgb", *asked.cues)}
     names = dict.fromkeys(made.get(stream, "student features") for stream in sorted(streams))
     return [share for name in names for share in _shares(name, asked.shards)]
-
-
-def _watched(asked: Asked, streams: Sequence[str] | set[str], videos: Sequence[str]) -> list[Stream]:
-    return [Stream(asked.features, stream, tuple(videos)) for stream in sorted(streams)]

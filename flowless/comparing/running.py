@@ -33,6 +33,7 @@ from flowless.graph.runner import BLOCKED, DONE, FAILED, Runner, words
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # of each job; as many jobs as --workers run side by side
 TIMELINES = 2  # videos in the picture
+PREFIX = (sys.executable, "-m")
 
 
 def jobs_folder(out: Path) -> Path:
@@ -52,7 +53,7 @@ def make_world(args: argparse.Namespace, shard: int) -> bool:
         if not there:
             print("The rest is planned once the world is there.")
         return there
-    runner = Runner(ledger, args.workers, shard, changed=Teller(None, list), waits_for_all=True)
+    runner = Runner(ledger, args.workers, shard, PREFIX, changed=Teller(None, list), waits_for_all=True)
     runner.run()
     for name, said in runner.said.items():
         print(f"not made: {name}: {said}", file=sys.stderr)
@@ -110,11 +111,15 @@ def run_all(asked: Asked, graph: Graph, shard: int) -> Runner:
     def lines() -> list[str]:
         done = [run for name, run in names.items() if runner.state.get(name) == DONE]
         summary = Summary(asked, finished_runs(asked, done), {}, None, {}, {})
-        return [line for head in summary.heads for line in ([f"Head {head}", ""] * (len(asked.heads) > 1)) + summary.lines(head)]
+        return [
+            line
+            for head in summary.heads
+            for line in ([f"Head {head}", ""] * (len(asked.heads) > 1)) + summary.lines(head)
+        ]
 
     table = asked.out / "table.md" if shard == 0 else None
     teller = Teller(table, lines)
-    runner = Runner(ledger, asked.workers, shard, environment=ONE_THREAD, changed=teller, waits_for_all=shard == 0)
+    runner = Runner(ledger, asked.workers, shard, PREFIX, ONE_THREAD, teller, waits_for_all=shard == 0)
     runner.run()
     return runner
 
@@ -176,7 +181,7 @@ def make_pages(asked: Asked, runs: Sequence[Finished], cost: Sequence[str]) -> d
                 (*command, "--out", str(page)), tuple(outputs), watches=watches, prints=page.with_suffix(".txt")
             )
             jobs.append(Job(f"page of {head}, seed {seed}", (step,)))
-    runner = Runner(Ledger(Graph.of(jobs), jobs_folder(asked.out)), asked.workers, environment=ONE_THREAD)
+    runner = Runner(Ledger(Graph.of(jobs), jobs_folder(asked.out)), asked.workers, 0, PREFIX, ONE_THREAD)
     runner.run()
     for name, said in runner.said.items():
         raise CompareError(f"{name}: {said}")

@@ -122,8 +122,8 @@ class Summary:
 
     def notes(self) -> list[str]:
         said = [
-            f"{len(videos)} videos {why}: {', '.join(videos[:5])}{' ...' * (len(videos) > 5)}. In the test subset their "
-            "actions count as missed"
+            f"{len(videos)} videos {why}: {', '.join(videos[:5])}{' ...' * (len(videos) > 5)}. Actions of the test "
+            "subset in them count as missed"
             for why, videos in self.missing.items()
             if videos
         ]
@@ -177,15 +177,11 @@ def explanation(asked: Asked) -> str:
     """How to read the tables."""
     return (
         f"Average mAP in percent on {asked.subset} ({asked.annotations.name}), mean ± standard deviation over the "
-        f"training seeds. *Gap closed*: share of the way from {BASELINE} to {CEILING}, of the means. *Above {BASELINE}*: "
-        "the seeds with which a method beats it, and the mean difference in points; in brackets its 95 % interval over "
-        "test videos and p of the paired test (bootstrap: all detectors on the same resampled videos). *s/min*: seconds "
-        "of compute per minute of video."
+        f"training seeds. *Gap closed*: share of the way from {BASELINE} to {CEILING}, of the means. "
+        f"*Above {BASELINE}*: the seeds with which a method beats it, and the mean difference in points; in brackets "
+        "its 95 % interval over test videos, and p of the paired test (bootstrap: all detectors on the same resampled "
+        "videos). *s/min*: seconds of compute per minute of video."
     )
-
-
-def of_one_seed(runs: Sequence[Finished]) -> bool:
-    return len({(run.head, run.seed) for run in runs}) == 1
 
 
 def first_of_all(asked: Asked, head: str, seed: int) -> bool:

@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 from evaluate.metrics.significance import SeedsGain
 from flowless.comparing.methods import BASELINE, CEILING
 
+
 @dataclass(frozen=True)
 class Result:
     """What one run scored."""
@@ -75,7 +76,8 @@ def table(
         lines.append(
             "| "
             + " | ".join(
-                [name, rows[0].reads, *cells, *gaps, above(rows, by_row.get(BASELINE, []), judged, intervals.get(name), tests),
+                [name, rows[0].reads, *cells, *gaps,
+                 above(rows, by_row.get(BASELINE, []), judged, intervals.get(name), tests),
                  "" if cost is None else f"{cost:.2f}", str(len(rows))]
             )
             + " |"

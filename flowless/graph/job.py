@@ -42,6 +42,7 @@ class Job:
     name: str
     steps: tuple[Step, ...]
     needs: tuple[str, ...] = ()
+    results: tuple[Path, ...] = ()  # what it is made for: where these are without a record, it may be taken for done
     slots: int = 1  # of the workers that it keeps busy
     shard: int = 0  # the task of an array that does it
     kind: str = ""  # jobs of one kind take about as long
@@ -57,7 +58,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Graph:
-    """Jobs by name, each after those that it needs. GraphError where names are twice, unknown, or in a circle."""
+    """Jobs by name in the order given, but each after those that it needs.
+
+    GraphError where names are twice, unknown, or in a circle.
+    """
 
     jobs: Mapping[str, Job] = field(default_factory=dict)
 
@@ -72,23 +76,18 @@ class Graph:
             if unknown := [name for name in job.needs if name not in given]:
                 raise GraphError(f"{job.name}: needs {', '.join(unknown)}, which there is not")
         ordered: dict[str, Job] = {}
-        while len(ordered) < len(given):
-            ready = [job for job in given.values() if job.name not in ordered and ordered.keys() >= set(job.needs)]
-            if not ready:
-                raise GraphError(f"jobs wait for each other in a circle: {', '.join(sorted(set(given) - set(ordered)))}")
-            ordered |= {job.name: job for job in ready}
-        return Graph(ordered)
 
-    def above(self, name: str) -> set[str]:
-        """The names of all jobs that a job waits for, and theirs."""
-        found: set[str] = set()
-        left = list(self.jobs[name].needs)
-        while left:
-            one = left.pop()
-            if one not in found:
-                found.add(one)
-                left += self.jobs[one].needs
-        return found
+        def put(name: str, above: tuple[str, ...]) -> None:
+            if name in above:
+                raise GraphError(f"jobs wait for each other in a circle: {', '.join(sorted(set(above)))}")
+            if name not in ordered:
+                for need in given[name].needs:
+                    put(need, (*above, name))
+                ordered[name] = given[name]
+
+        for name in given:
+            put(name, ())
+        return Graph(ordered)
 
     def settings(self) -> dict[str, tuple[str, ...]]:
         """By job, for each step a digest of all that decides its outputs: its command, its files, the jobs before."""

@@ -61,9 +61,8 @@ class Ledger:
     def first_left(self, job: Job, fresh: bool = False) -> int | None:
         """The first step that is to be run, None if all are done."""
         record = self.record(job, fresh)
-        if self.adopt and not record["steps"] and job.steps and all_whole(job.steps[-1].outputs):
-            if all(all_whole(step.outputs) for step in job.steps if step.keeps):
-                return None
+        if self.adopt and not record["steps"] and job.results and all_whole(job.results):
+            return None
         for number, step in enumerate(job.steps):
             if not self._step_done(job, number, step):
                 return number
@@ -95,7 +94,11 @@ class Ledger:
     def begins(self, job: Job, number: int) -> None:
         """Before a step's command is called."""
         step = job.steps[number]
-        note = {"settings": self.settings[job.name][number], "watched": watched(step), "command": list(step.command)}
+        note: dict[str, Any] = {
+            "settings": self.settings[job.name][number],
+            "watched": watched(step),
+            "command": list(step.command),
+        }
         steps = self.record(job)["steps"]
         if step.resumes:
             before = steps.get(str(number), {})

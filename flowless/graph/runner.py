@@ -73,7 +73,7 @@ class Runner:
             for job in self.graph.jobs.values():
                 if job.shard == self.shard:
                     self.ledger.forget_failure(job)
-            self.state = {name: WAITING for name in self.graph.jobs}
+            self.state = dict.fromkeys(self.graph.jobs, WAITING)
             self._look(fresh=False)
             self.changed(self)
             looked = time.monotonic()
@@ -107,7 +107,9 @@ class Runner:
                 self.state[job.name] = DONE
             elif lost := [need for need in job.needs if self.state[need] in (FAILED, BLOCKED)]:
                 self.state[job.name] = BLOCKED
-                self.said[job.name] = f"waits for {', '.join(lost)}, which {'is' if len(lost) == 1 else 'are'} not there"
+                self.said[job.name] = (
+                    f"waits for {', '.join(lost)}, which {'is' if len(lost) == 1 else 'are'} not there"
+                )
             elif job.shard != self.shard and self._failed_elsewhere(job):
                 self.state[job.name] = FAILED
         return sum(before[name] != state for name, state in self.state.items())

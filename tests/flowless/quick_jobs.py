@@ -39,7 +39,9 @@ def quick_graph(root: Path, sleep: float = 0.01, shards: int = 1) -> Graph:
     if not once.exists():
         goes_on.write_text(GOES_ON.format(sleep=sleep))
         once.write_text(ONCE.format(sleep=sleep, reads="*.trained"))
-    features = Step((str(once), "features", "features.one", "features.two"), (root / "features.one", root / "features.two"))
+    features = Step(
+        (str(once), "features", "features.one", "features.two"), (root / "features.one", root / "features.two")
+    )
     jobs = [Job("features", (features,))]
     for seed in SEEDS:
         for number, method in enumerate(METHODS):
