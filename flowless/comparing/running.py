@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from command.exit_codes import ExitCode
-from command.writing import write_json, write_text
+from command.writing import write_json, write_text, write_whole
 from evaluate.files.annotations import Annotations
 from evaluate.files.detections import WITHOUT_FEATURES
 from evaluate.files.reading import json_of
@@ -21,7 +21,6 @@ from flowless.comparing.summary import (
     Summary,
     cost_reports,
     finished_runs,
-    first_of_all,
     gains,
     measured_cost,
     page_of,
@@ -142,8 +141,11 @@ def report(asked: Asked, runner: Runner, truth: Annotations, no_file: Sequence[s
     summary = Summary(asked, runs, gains(asked, runs, truth), measured_cost(reports), missing, failed)
     write_text(asked.out / "table.md", summary.markdown())
     write_json(asked.out / "results.json", summary.to_json())
-    if len(asked.heads) == len(asked.seeds) == 1:
-        print((asked.out / "report.txt").read_text().rstrip())
+    first = next(iter(pages.values()))
+    write_whole(asked.out / "timeline.png", first.with_suffix(".png").read_bytes())
+    if len(pages) == 1:
+        write_whole(asked.out / "report.html", first.read_bytes())
+        print(first.with_suffix(".txt").read_text(encoding="utf-8").rstrip())
     else:
         links = {key: page.relative_to(asked.out).as_posix() for key, page in pages.items()}
         write_text(asked.out / "report.html", summary.page(links))
@@ -172,14 +174,10 @@ def make_pages(asked: Asked, runs: Sequence[Finished], cost: Sequence[str]) -> d
             command = ["evaluate.report", "--annotations", str(asked.annotations), "--subset", asked.subset]
             command += ["--runs", *given, *(["--tiou", asked.tiou] if asked.tiou else [])]
             command += ["--cost", *cost] if cost else []
-            outputs = [page, page.with_suffix(".txt")]
-            if first_of_all(asked, head, seed):
-                command += ["--timeline", str(asked.out / "timeline.png"), "--timeline-videos", str(TIMELINES)]
-                outputs.append(asked.out / "timeline.png")
+            picture, printed = page.with_suffix(".png"), page.with_suffix(".txt")
+            command += ["--timeline", str(picture), "--timeline-videos", str(TIMELINES), "--out", str(page)]
             watches = (asked.annotations, *(run.detections for run in of_both))
-            step = Step(
-                (*command, "--out", str(page)), tuple(outputs), watches=watches, prints=page.with_suffix(".txt")
-            )
+            step = Step(tuple(command), (page, picture, printed), watches=watches, prints=printed)
             jobs.append(Job(f"page of {head}, seed {seed}", (step,)))
     runner = Runner(Ledger(Graph.of(jobs), jobs_folder(asked.out)), asked.workers, 0, PREFIX, ONE_THREAD)
     runner.run()

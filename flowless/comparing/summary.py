@@ -184,12 +184,6 @@ def explanation(asked: Asked) -> str:
     )
 
 
-def first_of_all(asked: Asked, head: str, seed: int) -> bool:
-    return head == asked.heads[0] and seed == asked.seeds[0]
-
-
 def page_of(asked: Asked, head: str, seed: int) -> Path:
-    """The page of one head and seed; of a comparison with one of each, the report itself."""
-    if len(asked.heads) == len(asked.seeds) == 1:
-        return asked.out / "report.html"
+    """The page of one head and seed."""
     return asked.out / "reports" / f"{'' if head == FIRST else f'{head}-'}seed{seed}.html"

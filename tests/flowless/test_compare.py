@@ -197,3 +197,12 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
 ) -> None:
     assert run(*options) == 2
     assert said in capsys.readouterr().err and called(folder) == []
+
+
+def test_the_report_is_of_the_seed_that_was_asked_for_last(folder: Path) -> None:
+    def shown(seed: str) -> str:
+        assert run("--methods", "rgb-only", "--seeds", seed) == 0
+        return (folder / "out/report.html").read_text()
+
+    first, second = shown("0"), shown("1")
+    assert first != second and shown("0") == first
