@@ -30,7 +30,7 @@ def main(module: str, *words: str) -> int:
     score = round(0.2 + 0.5 * zlib.crc32(str(out.parent).encode()) / 2**32, 6)
     content = {"average_mAP": score, "results": {}} if out.suffix == ".json" else "made"
     temporary = out.with_name(f"{out.name}.{os.getpid()}.part")
-    temporary.write_text(json.dumps(content) if out.suffix == ".json" else "made")
+    temporary.write_text(json.dumps(content) if out.suffix == ".json" else f"made {out}")
     temporary.replace(out)
     if "--timeline" in given:
         Path(given["--timeline"]).write_text("png")
