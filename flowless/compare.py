@@ -2,7 +2,7 @@
 
     python -m flowless.compare --videos videos/ --annotations annotations.json --out compare/ --workers 8 --dry-run
     python -m flowless.compare --videos videos/ --annotations annotations.json --out compare/ --workers 8
-    python -m flowless.compare --features features/demo.h5 --annotations demo/annotations.json --out out/compare --dry-run
+    python -m flowless.compare --features features/demo.h5 --annotations demo/annotations.json --out out --dry-run
 
 Makes flow, the features of RGB and motion, a student that learns motion from RGB, detectors by every method with every
 head and seed, their detections on the test subset, scores and cost; writes compare/report.html, table.md (rewritten as

@@ -66,10 +66,10 @@ class Estimate:
 
 
 def seconds_left(ledger: Ledger, jobs: Iterable[Job]) -> float:
-    """Of all jobs that are not done, one after the other: as long as those of their kind took, else as guessed."""
+    """Of these jobs, one after the other: as long as others of their kind took, else as guessed."""
     took: dict[str, list[float]] = {}
     for job in ledger.graph.jobs.values():
-        if (seconds := ledger.seconds(job)) is not None and ledger.is_done(job):
+        if (seconds := ledger.seconds(job)) is not None:
             took.setdefault(job.kind, []).append(seconds)
     means = {kind: sum(values) / len(values) for kind, values in took.items()}
     return sum(means.get(job.kind, job.seconds) for job in jobs)

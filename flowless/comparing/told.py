@@ -23,10 +23,15 @@ class Teller:
     lines: Callable[[], list[str]]
     title: str = "Comparison"
     _shown: int = field(default=0, init=False)  # lines in the terminal, to be written over
+    _done: list[str] | None = field(default=None, init=False)
+    _lines: list[str] = field(default_factory=list, init=False)
     _before: dict[str, str] = field(default_factory=dict, init=False)
 
     def __call__(self, runner: Runner) -> None:
-        progress, lines = progress_of(runner), self.lines()
+        done = [name for name, state in runner.state.items() if state == DONE]
+        if done != self._done:  # tables are looked up only when there is something new in them
+            self._done, self._lines = done, self.lines()
+        progress, lines = progress_of(runner), self._lines
         if self.table is not None:
             write_text(self.table, "\n".join([f"# {self.title}", "", progress, "", *lines, ""]))
         if sys.stderr.isatty():

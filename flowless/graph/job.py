@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from command.errors import FlowlessError
@@ -113,13 +114,19 @@ def content_of(path: Path) -> str:
     """The sha256 of a file, "" of none; of a folder, of the names, sizes and times of what is in it."""
     if path.is_dir():
         return digest([state_of(each) for each in sorted(path.rglob("*")) if each.is_file()])
-    found = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while piece := file.read(2**20):
-                found.update(piece)
+        return _sha256(path, tuple(map(str, state_of(path))))
     except OSError:
         return ""
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, state: tuple[str, ...]) -> str:
+    """state: size and time, so that a file that stays the same is read once."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            found.update(piece)
     return found.hexdigest()
 
 
