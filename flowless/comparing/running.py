@@ -10,6 +10,7 @@ from pathlib import Path
 
 from command.exit_codes import ExitCode
 from command.writing import write_json, write_text, write_whole
+from detect.missing import SKIP
 from evaluate.files.annotations import Annotations
 from evaluate.files.detections import WITHOUT_FEATURES
 from evaluate.files.reading import json_of
@@ -130,9 +131,9 @@ def report(asked: Asked, runner: Runner, truth: Annotations, no_file: Sequence[s
     runs = finished_runs(asked, [run for name, run in names.items() if runner.state[name] == DONE])
     if runner.shard != 0:
         mine = {name: said for name, said in failed.items() if runner.graph.jobs[name].shard == runner.shard}
-        tell_failed(mine)
+        tell_failed(mine, asked.missing)
         return ExitCode.FAILURES if mine else ExitCode.DONE
-    tell_failed(failed)
+    tell_failed(failed, asked.missing)
     if not runs:
         raise CompareError(f"no run has ended well: {next(iter(failed.values()), 'none was asked for')}")
     reports = cost_reports(asked, runs)
@@ -156,9 +157,12 @@ def report(asked: Asked, runner: Runner, truth: Annotations, no_file: Sequence[s
     return ExitCode.FAILURES if failed else ExitCode.DONE
 
 
-def tell_failed(failed: Mapping[str, str]) -> None:
+def tell_failed(failed: Mapping[str, str], missing: str) -> None:
+    """One line each, and the way on."""
     for name, said in failed.items():
         print(f"not made: {name}: {said}", file=sys.stderr)
+    if missing != SKIP and any(f"ended with {int(ExitCode.FAILURES)}" in said for said in failed.values()):
+        print("Repair what could not be read and repeat the command, or go on with --missing skip", file=sys.stderr)
 
 
 def make_pages(asked: Asked, runs: Sequence[Finished], cost: Sequence[str]) -> dict[tuple[str, int], Path]:

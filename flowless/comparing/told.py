@@ -25,6 +25,7 @@ class Teller:
     _shown: int = field(default=0, init=False)  # lines in the terminal, to be written over
     _done: list[str] | None = field(default=None, init=False)
     _lines: list[str] = field(default_factory=list, init=False)
+    _waits: str = field(default="", init=False)
     _before: dict[str, str] = field(default_factory=dict, init=False)
 
     def __call__(self, runner: Runner) -> None:
@@ -55,6 +56,10 @@ class Teller:
             if state in (RUNNING, FAILED, BLOCKED) or (state == DONE and self._before.get(name) == RUNNING):
                 why = f": {runner.said[name]}" if name in runner.said and state != DONE else ""
                 print(f"{time.strftime('%H:%M:%S')} {state:<8}{name}{why}", file=sys.stderr, flush=True)
+        waits = waited_for(runner)
+        if waits and waits != self._waits:
+            print(f"{time.strftime('%H:%M:%S')} {waits}", file=sys.stderr, flush=True)
+        self._waits = waits
 
 
 def progress_of(runner: Runner) -> str:
@@ -64,10 +69,8 @@ def progress_of(runner: Runner) -> str:
     said = [f"{count[DONE]} of {len(jobs)} jobs done"]
     if count[RUNNING]:
         said.append(f"running: {', '.join(name for name, state in runner.state.items() if state == RUNNING)}")
-    if elsewhere := [n for n, s in runner.state.items() if s == WAITING and jobs[n].shard != runner.shard]:
-        mine = [n for n, s in runner.state.items() if s == WAITING and jobs[n].shard == runner.shard]
-        if not count[RUNNING] and mine:
-            said.append(f"waiting for other shards: {', '.join(elsewhere[:3])}{' ...' * (len(elsewhere) > 3)}")
+    if waits := waited_for(runner):
+        said.append(waits)
     if count[FAILED] or count[BLOCKED]:
         said.append(f"{count[FAILED]} failed, {count[BLOCKED]} wait for them in vain")
     left = [jobs[name] for name, state in runner.state.items() if state in (WAITING, RUNNING)]
@@ -75,3 +78,16 @@ def progress_of(runner: Runner) -> str:
         seconds = seconds_left(runner.ledger, left) / max(1, runner.workers)
         said.append(f"about {in_words(seconds)} left")
     return ", ".join(said)
+
+
+def waited_for(runner: Runner) -> str:
+    """What this shard has nothing to do before, in words; "" while something runs here, or nothing is left."""
+    jobs = runner.graph.jobs
+    waiting = [jobs[name] for name, state in runner.state.items() if state == WAITING]
+    elsewhere = [job for job in waiting if job.shard != runner.shard]
+    ready = any(job not in elsewhere and all(runner.state[need] == DONE for need in job.needs) for job in waiting)
+    minds = runner.waits_for_all or len(elsewhere) < len(waiting)
+    if RUNNING in runner.state.values() or not elsewhere or ready or not minds:
+        return ""
+    some = ", ".join(f"{job.name} (shard {job.shard})" for job in elsewhere[:3])
+    return f"waiting for {some}{' ...' * (len(elsewhere) > 3)}"

@@ -241,12 +241,12 @@ def words(prefix: Sequence[str], step: Step) -> list[str]:
 
 
 def last_line(log: Path) -> str:
-    """What a command said last."""
+    """What a command said last, but where its report is."""
     try:
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     except OSError:
         return ""
-    return lines[-1] if lines else ""
+    return next((line for line in reversed(lines) if line and not line.startswith("report: ")), "")
 
 
 def _end_with_parent() -> None:

@@ -168,12 +168,15 @@ def test_videos_without_a_file_are_refused_or_skipped_and_told(
     assert json.loads((folder / "out/results.json").read_text())["missing"] == {"had no file": ["v5"]}
 
 
-def test_shards_together_make_what_one_would_and_nothing_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_together_make_what_one_would_and_nothing_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(runner, "LOOK_S", 0.05)
     with ThreadPoolExecutor(2) as pool:
         codes = list(pool.map(lambda shard: run("--shard", f"{shard}/2", "--seeds", "0", "1"), (0, 1)))
     assert codes == [0, 0]
     made = called(folder)
+    assert "waiting for " in capsys.readouterr().err
     assert (
         sum(line.startswith("train.run") for line in made) == len({x for x in made if x.startswith("train.run")}) == 10
     )
