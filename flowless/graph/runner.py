@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import signal
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from command.exit_codes import ExitCode
 from command.writing import temporary_name
 from flowless.graph.job import Graph, Job, Step
 from flowless.graph.ledger import Ledger
@@ -68,7 +70,7 @@ class Runner:
         return self.ledger.graph
 
     def run(self) -> None:
-        """Until all jobs of this shard are done, failed, or blocked by one that failed."""
+        """Until all jobs of this shard are done, failed, or wait for one that failed. OSError for a full disk."""
         with self._alone():
             for job in self.graph.jobs.values():
                 if job.shard == self.shard:
@@ -193,6 +195,8 @@ class Runner:
             why = f"ended with {code}" if code not in step.passes else f"ended well, but made no {', '.join(lacking)}"
             self.state[job.name] = FAILED
             self.said[job.name] = f"{step.command[0]} {why}: {last_line(self.ledger.log(job))} ({self.ledger.log(job)})"
+            if code == ExitCode.IO_ERROR:  # no other job would fare better
+                raise OSError(errno.ENOSPC, self.said[job.name])
             self.ledger.failed(job, self.said[job.name])
         else:
             self.ledger.finished(job, running.number, time.monotonic() - running.began)

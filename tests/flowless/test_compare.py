@@ -9,7 +9,10 @@ import pytest
 
 from flowless import compare
 from flowless.comparing import running
+from flowless.comparing.told import waited_for
 from flowless.graph import runner
+from flowless.graph.job import Graph, Job
+from flowless.graph.ledger import Ledger
 
 QUICK = (sys.executable, "-S", str(Path(__file__).with_name("quick_commands.py")))
 WEIGHTS = ("--backbone", "nano")
@@ -168,15 +171,12 @@ def test_videos_without_a_file_are_refused_or_skipped_and_told(
     assert json.loads((folder / "out/results.json").read_text())["missing"] == {"had no file": ["v5"]}
 
 
-def test_shards_together_make_what_one_would_and_nothing_twice(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_shards_together_make_what_one_would_and_nothing_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "LOOK_S", 0.05)
     with ThreadPoolExecutor(2) as pool:
         codes = list(pool.map(lambda shard: run("--shard", f"{shard}/2", "--seeds", "0", "1"), (0, 1)))
     assert codes == [0, 0]
     made = called(folder)
-    assert "waiting for " in capsys.readouterr().err
     assert (
         sum(line.startswith("train.run") for line in made) == len({x for x in made if x.startswith("train.run")}) == 10
     )
@@ -209,3 +209,16 @@ def test_the_report_is_of_the_seed_that_was_asked_for_last(folder: Path) -> None
 
     first, second = shown("0"), shown("1")
     assert first != second and shown("0") == first
+
+
+def test_a_shard_says_what_it_waits_for(tmp_path: Path) -> None:
+    graph = Graph.of([Job("mine", (), ("theirs",)), Job("theirs", (), shard=1), Job("apart", (), shard=1)])
+    one = runner.Runner(Ledger(graph, tmp_path / "jobs"))
+    one.state = {"mine": "waiting", "theirs": "waiting", "apart": "waiting"}
+    assert waited_for(one) == "waiting for theirs (shard 1), apart (shard 1)"
+    one.state = {"mine": "waiting", "theirs": "done", "apart": "waiting"}
+    assert waited_for(one) == ""  # there is something to do
+    one.state = {"mine": "done", "theirs": "done", "apart": "waiting"}
+    assert waited_for(one) == ""  # nothing is left here
+    one.waits_for_all = True
+    assert waited_for(one) == "waiting for apart (shard 1)"

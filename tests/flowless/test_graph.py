@@ -183,7 +183,7 @@ def test_shards_share_the_jobs_wait_for_each_other_and_do_nothing_twice(tmp_path
 
 
 def test_a_shard_does_not_wait_for_what_failed_in_another(tmp_path: Path) -> None:
-    bad = shell(tmp_path, "bad", "echo no room >&2; exit 74", ["bad.out"], shard=1)
+    bad = shell(tmp_path, "bad", "echo no room >&2; exit 3", ["bad.out"], shard=1)
     after = shell(tmp_path, "after", "exit 0", ["after.out"], needs=("bad",))
     graph = Graph.of([bad, after])
     mine = Runner(Ledger(graph, tmp_path / "jobs"), prefix=("/bin/sh",))
@@ -192,6 +192,14 @@ def test_a_shard_does_not_wait_for_what_failed_in_another(tmp_path: Path) -> Non
     mine.run()
     assert mine.state == {"bad": "failed", "after": "blocked"}
     assert "shard 1" in mine.said["bad"] and "no room" in mine.said["bad"]
+
+
+def test_a_full_disk_ends_it_all_at_once(tmp_path: Path) -> None:
+    full = shell(tmp_path, "full", "echo no space left >&2; exit 74", ["full.out"])
+    other = shell(tmp_path, "other", f"echo x > {tmp_path}/other.out", ["other.out"])
+    with pytest.raises(OSError, match="no space left"):
+        run(tmp_path, full, other, workers=1)
+    assert not (tmp_path / "other.out").exists()
 
 
 def test_names_twice_unknown_needs_and_circles_are_refused(tmp_path: Path) -> None:
