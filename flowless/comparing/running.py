@@ -70,6 +70,8 @@ def link_videos(folder: Path, videos: Mapping[str, Path]) -> None:
     for link, path in wanted.items():
         if link.is_symlink() and link.readlink() == path:
             continue
+        if link.exists() and not link.is_symlink():
+            raise CompareError(f"{link}: is a file, where a link to {path} belongs. Move it away")
         link.unlink(missing_ok=True)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(path)
@@ -95,8 +97,8 @@ def dry_run(asked: Asked, graph: Graph) -> int:
     above = next(folder for folder in (asked.out.absolute(), *asked.out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(above).free
     print(
-        f"{len(graph.jobs)} jobs, {len(done)} of them done; left: about {hours:,.1f} hours of one CPU core, "
-        f"{hours / asked.workers / asked.shards:,.1f} with {asked.workers * asked.shards} workers; "
+        f"{len(graph.jobs)} jobs, {len(done)} of them done; left: about {hours:,.2f} hours of one CPU core, "
+        f"{hours / asked.workers / asked.shards:,.2f} with {asked.workers * asked.shards} workers; "
         f"about {size / 1e9:,.2f} GB of {free / 1e9:,.1f} GB free{' (NOT ENOUGH ROOM)' * (size > free)}"
     )
     return ExitCode.DONE
