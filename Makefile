@@ -12,14 +12,6 @@ VIDEOS := $(WORLD)/videos
 TRUTH := $(WORLD)/annotations.json
 FLOW := flow/$(WORLD).h5
 FEATURES := features/$(WORLD).h5
-RUNS := $(WORLD)/runs/seed$(SEED)
-METHODS := motion-only rgb-only two-stream decomposed direct
-rgb-only := --method supervised --cues rgb
-motion-only := --method supervised --cues flow
-two-stream := --method supervised --cues rgb,flow
-rgb-twice := --method supervised --cues rgb,rgb
-direct := --method direct --cues rgb --cue flow --teacher $(RUNS)/motion-only/detector.pt
-decomposed := --method decomposed --cues rgb_twin,rgb_twin_motion --cue flow --teacher $(RUNS)/motion-only/detector.pt
 
 SEEDS ?= 0 1 2
 
@@ -39,19 +31,10 @@ world: $(READY)
 	$(PY) -m extract.motion --cue flow --flow $(FLOW) --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	$(PY) -m extract.motion --cue gradient --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 
-demo: world
-	$(MAKE) --no-print-directory -j $(WORKERS) $(METHODS:%=run-%)
-	$(PY) -m evaluate.report --annotations $(TRUTH) --subset Test --runs $(foreach method,$(METHODS),$(method)=$(RUNS)/$(method)/detections.json) \
-		--cost $(FLOW:.h5=.reports) $(FEATURES:.h5=.reports) $(RUNS)/two-stream $(RUNS)/rgb-only $(RUNS)/decomposed \
-		--timeline $(WORLD)/timeline.png --timeline-videos 2 --out $(WORLD)/report.html
-
-# One training run, its detections and its scores; methods that need no teacher, or the same one, run side by side.
-run-%:
-	@echo "== $*: $($*)"
-	@$(PY) -m train.run --features $(FEATURES) --annotations $(TRUTH) --head actionformer $($*) --seed $(SEED) --resume --out $(RUNS)/$*
-	@$(PY) -m detect.run --detector $(RUNS)/$*/detector.pt --features $(FEATURES) --annotations $(TRUTH) --subset Test --out $(RUNS)/$*/detections.json
-	@$(PY) -m evaluate.run --detections $(RUNS)/$*/detections.json --annotations $(TRUTH) --subset Test --tiou 0.3:0.1:0.7 --json $(RUNS)/$*/metrics.json > $(RUNS)/$*/metrics.txt
-run-direct run-decomposed: run-motion-only
+# Five methods on a small world: repeated with another SEED it adds the runs of that seed.
+demo: $(READY)
+	$(PY) -m flowless.compare --preset demo --out demo --flow flow/demo.h5 --features features/demo.h5 --cues flow gradient \
+		--methods motion-only rgb-only two-stream decomposed direct --seeds $(SEED) --workers $(WORKERS)
 
 # Every method with few labels and with many, several seeds, into docs/results.md; the second RGB network is its control.
 study: $(READY)

@@ -32,7 +32,7 @@ from detect.inference import check_class_scores, check_store, detect_video
 from detect.missing import MISSING, REFUSE, with_features
 from detect.model.detector import Detector, DetectorError
 from evaluate.files.annotations import Annotations, read_annotations
-from evaluate.files.detections import write_detections
+from evaluate.files.detections import WITHOUT_FEATURES, write_detections
 from features.files.dashes import parse_args
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
@@ -57,7 +57,10 @@ def work(args: argparse.Namespace) -> int:
     if annotations is not None and args.subset:
         annotations = annotations.subset(args.subset)
     store = open_features(args, detector, annotations)
-    failed = run(args, detector, store, choose_videos(args, detector, store, annotations), annotations)
+    asked = asked_videos(args, store, annotations)
+    videos = with_features(store, asked, detector.cues, args.missing, missing_list(args.out))
+    left_out = sorted(set(asked) - set(videos))
+    failed = run(args, detector, store, videos, annotations, left_out)
     return ExitCode.FAILURES if failed else ExitCode.DONE
 
 
@@ -114,17 +117,13 @@ def open_features(args: argparse.Namespace, detector: Detector, annotations: Ann
     return open_store(args.features, fps=dict.fromkeys(unknown, rate) | known, verify=args.verify, **clips)
 
 
-def choose_videos(
-    args: argparse.Namespace, detector: Detector, store: Store, annotations: Annotations | None
-) -> list[str]:
-    """The videos asked for that have features; what becomes of the others is --missing's."""
+def asked_videos(args: argparse.Namespace, store: Store, annotations: Annotations | None) -> list[str]:
+    """The videos asked for, with features or without."""
     if args.videos:
-        asked = list(dict.fromkeys(args.videos))
-    elif args.subset and annotations is not None:
-        asked = list(annotations.videos)
-    else:
-        asked = list(store.videos)
-    return with_features(store, asked, detector.cues, args.missing, missing_list(args.out))
+        return list(dict.fromkeys(args.videos))
+    if args.subset and annotations is not None:
+        return list(annotations.videos)
+    return list(store.videos)
 
 
 def missing_list(out: Path) -> Path:
@@ -144,9 +143,14 @@ def told_classes(args: argparse.Namespace, detector: Detector, videos: list[str]
 
 
 def run(
-    args: argparse.Namespace, detector: Detector, store: Store, videos: list[str], annotations: Annotations | None
+    args: argparse.Namespace,
+    detector: Detector,
+    store: Store,
+    videos: list[str],
+    annotations: Annotations | None,
+    left_out: list[str],
 ) -> int:
-    """Detects, writes detections and report; returns how many videos failed."""
+    """Detects, writes detections and report; returns how many videos failed. left_out: those without features."""
     check_store(detector, store, videos)
     told = told_classes(args, detector, videos)
     if remark := note_of_many(
@@ -176,6 +180,8 @@ def run(
         raise StoreError(failures[0]["message"])
     config = detector.config
     note = {"detector": str(args.detector), "features": str(args.features), "cues": detector.cues, "head": config.head}
+    if left_out:
+        note[WITHOUT_FEATURES] = left_out
     if args.class_scores:
         note["class_scores"] = str(args.class_scores)
     write_detections(args.out, detections, {**note, "feature_ids": config.feature_ids})

@@ -13,17 +13,11 @@ rgb_second, rgb_random and rgb_further (`make study` makes them all).
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
-from command.errors import FlowlessError
 from command.exit_codes import ExitCode
 from command.runner import run_command
 from command.writing import write_whole
@@ -31,67 +25,30 @@ from detect.heads import HEADS
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import read_detections
 from evaluate.metrics.scores import Score, judge
-from evaluate.metrics.significance import gain_over_seeds
-from evaluate.reporting.cost_records import DISTILLED, RGB_ONLY, TWIN, CostError, compare_cost, read_reports
-from flowless.study_picture import draw
-from flowless.study_table import BASELINE, Gain, Result, markdown
+from evaluate.metrics.significance import SeedsGain, gain_over_seeds
+from evaluate.reporting.cost_records import CostError, compare_cost, read_reports
+from features.running.options import parse_shard
+from flowless.comparing.methods import BASELINE, Method
+from flowless.comparing.picture import draw
+from flowless.comparing.runs import Judged, Material, run_steps
+from flowless.comparing.study_rows import BY_NAME, ROWS
+from flowless.comparing.table import Result, markdown
+from flowless.comparing.told import Teller
+from flowless.graph.job import Graph, Job
+from flowless.graph.ledger import Ledger
+from flowless.graph.runner import BLOCKED, FAILED, Runner
 
 SUBSETS = ("Validation", "Test", "TestShifted")
 TIOU = "0.3:0.1:0.7"
+PREFIX = (sys.executable, "-m")
 FIRST = "actionformer"  # the head of the picture and of the first tables
-
-
-@dataclass(frozen=True)
-class StudyRow:
-    """A method of the study. `teachers` are the rows whose detectors it learns from, by option of train.run."""
-
-    name: str
-    options: str
-    reads: str  # at inference: a method of evaluate.cost
-    teachers: tuple[tuple[str, str], ...] = ()
-    unlabelled: bool = False  # the videos without labels join
-
-
-BOTH = "--cues rgb,rgb_motion"
-MOTION, JOINT = ("--teacher", "motion-only"), ("--joint-teacher", "two-stream")
-ROWS = (
-    StudyRow("motion-only", "--method supervised --cues flow", "motion"),
-    StudyRow("two-stream", "--method supervised --cues rgb,flow", "two-stream (flow)"),
-    StudyRow("rgb-only", "--method supervised --cues rgb", RGB_ONLY),
-    StudyRow("decomposed", f"--method decomposed {BOTH}", DISTILLED, (MOTION,)),
-    StudyRow("decomposed (twin)", "--method decomposed --cues rgb_twin,rgb_twin_motion", TWIN, (MOTION,)),
-    StudyRow("direct", "--method direct --cues rgb", RGB_ONLY, (MOTION,)),
-    StudyRow("decomposed (frozen features)", "--method decomposed --cues rgb", RGB_ONLY, (MOTION,)),
-    StudyRow("rgb + student, no teacher", f"--method supervised {BOTH}", DISTILLED),
-    StudyRow("student alone", "--method supervised --cues rgb_motion", DISTILLED),
-    StudyRow("direct, student alone", "--method direct --cues rgb_motion", DISTILLED, (MOTION,)),
-    StudyRow("rgb twice, no teacher", "--method supervised --cues rgb,rgb", RGB_ONLY),
-    StudyRow("the second RGB network alone", "--method supervised --cues rgb_second", RGB_ONLY),
-    StudyRow("two RGB networks, no teacher", "--method supervised --cues rgb,rgb_second", DISTILLED),
-    StudyRow(
-        "decomposed (student of a random network)", "--method decomposed --cues rgb,rgb_random", DISTILLED, (MOTION,)
-    ),
-    StudyRow("decomposed (student taught further)", "--method decomposed --cues rgb,rgb_further", DISTILLED, (MOTION,)),
-    StudyRow("decomposed + unlabelled", f"--method decomposed {BOTH}", DISTILLED, (MOTION, JOINT), True),
-    StudyRow("frozen + unlabelled", "--method decomposed --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
-    StudyRow("direct + unlabelled", "--method direct --cues rgb", RGB_ONLY, (MOTION, JOINT), True),
-    StudyRow("motion-only (gradient)", "--method supervised --cues gradient", "motion"),
-    StudyRow("two-stream (gradient)", "--method supervised --cues rgb,gradient", "two-stream (gradient)"),
-    StudyRow(
-        "decomposed (gradient teacher)",
-        f"--method decomposed {BOTH}",
-        DISTILLED,
-        (("--teacher", "motion-only (gradient)"),),
-    ),
-)  # fmt: skip
-BY_NAME = {row.name: row for row in ROWS}
 
 
 @dataclass(frozen=True)
 class StudyRun:
     """One row with so many labels and one seed."""
 
-    row: StudyRow
+    row: Method
     labels: int  # videos of the training subset whose labels are read
     seed: int
     root: Path
@@ -100,9 +57,12 @@ class StudyRun:
     @property
     def folder(self) -> Path:
         """Of this run, by head, labels, seed and row; names are what a file may be called."""
-        safe = self.row.name.replace(" + ", "+").replace(", ", "-").replace(" ", "_").replace("(", "").replace(")", "")
         root = self.root if self.head == FIRST else self.root / self.head
-        return root / f"labels{self.labels}" / f"seed{self.seed}" / safe
+        return root / f"labels{self.labels}" / f"seed{self.seed}" / self.row.folder
+
+    @property
+    def name(self) -> str:
+        return self.folder.relative_to(self.root).as_posix()
 
     def scores(self) -> dict[str, float] | None:
         """Average mAP by subset in percent; None unless all are there."""
@@ -112,28 +72,31 @@ class StudyRun:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def commands(self, args: argparse.Namespace) -> list[list[str]]:
+    def of(self, row: str) -> "StudyRun":
+        """The run of another row with the same labels, seed and head."""
+        return replace(self, row=BY_NAME[row])
+
+    def job(self, material: Material) -> Job:
         """Training, then detections and scores on every subset."""
-        data = ["--features", str(args.features), "--annotations", str(args.annotations)]
-        train = ["train.run", *data, "--head", self.head, *self.row.options.split()]
-        train += ["--train-videos", str(self.labels)]
-        train += ["--recipe", "small", "--seed", str(self.seed), "--resume", "--out", str(self.folder)]
-        for option, name in self.row.teachers:
-            train += [option, str(replace(self, row=BY_NAME[name]).folder / "detector.pt")]
-        if self.row.unlabelled:
-            train += ["--unlabelled-subset", "Training"]
-        made = [train]
-        for subset in SUBSETS:
-            found, metrics = self.folder / f"{subset}.json", self.folder / f"{subset}.metrics.json"
-            made.append(["detect.run", "--detector", str(self.folder / "detector.pt"), *data, "--subset", subset,
-                         "--out", str(found)])  # fmt: skip
-            made.append(["evaluate.run", "--detections", str(found), *data[2:], "--subset", subset, "--tiou", TIOU,
-                         "--json", str(metrics)])  # fmt: skip
-        return made
-
-
-class StudyError(FlowlessError):
-    """A run of the study that failed."""
+        options = [
+            "--head",
+            self.head,
+            "--train-videos",
+            str(self.labels),
+            "--recipe",
+            "small",
+            "--seed",
+            str(self.seed),
+        ]
+        options += ["--unlabelled-subset", "Training"] if self.row.unlabelled else []
+        teachers = {option: (self.of(name).folder / "detector.pt", BY_NAME[name]) for option, name in self.row.teachers}
+        judged = [
+            Judged(subset, (), self.folder / f"{subset}.json", self.folder / f"{subset}.metrics.json")
+            for subset in SUBSETS
+        ]
+        steps = run_steps(self.row, self.folder, material, options, teachers, judged)
+        needs = tuple(self.of(name).name for _, name in self.row.teachers)
+        return Job(self.name, steps, needs, results=tuple(one.metrics for one in judged), kind=self.head)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,24 +105,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def work(args: argparse.Namespace) -> int:
     runs = planned(args)
-    left = [run for run in runs if run.scores() is None]
+    material = Material(args.features, args.annotations, tiou=TIOU)
+    shard, shards = args.shard or (0, 1)
+    jobs = [replace(run.job(material), shard=number % shards) for number, run in enumerate(runs)]
+    ledger = Ledger(Graph.of(jobs), args.out / "jobs", adopt=True)  # folders that are older than the records count
+    ledger.refuse_others()
+    left = [run for run, job in zip(runs, jobs, strict=True) if not ledger.is_done(job)]
     print(f"{len(runs)} runs, {len(runs) - len(left)} of them done")
     if args.dry_run:
         print(*(run.folder for run in left), sep="\n")
-        return 0
-    failed: list[str] = []
-    teachers = {name for row in ROWS for _, name in row.teachers}
-    with tqdm(total=len(left), unit="run", desc="study") as progress:
-        for wave in ([run for run in left if (run.row.name in teachers) == first] for first in (True, False)):
-            with ThreadPoolExecutor(args.workers) as pool:
-                for error in pool.map(lambda run: attempt(run, args), wave):
-                    failed += [error] if error else []
-                    progress.update()
-                    write_report(args, runs)
-    print(write_report(args, runs))
-    for error in failed:
-        print(error, file=sys.stderr)
-    return ExitCode.FAILURES if failed else ExitCode.DONE
+        return ExitCode.DONE
+    teller = Teller(None, lambda: write_report(args, runs).splitlines() if shard == 0 else [])
+    runner = Runner(
+        ledger, args.workers, shard, PREFIX, {"OMP_NUM_THREADS": "1"}, changed=teller, waits_for_all=shard == 0
+    )
+    runner.run()
+    if shard == 0:
+        print(write_report(args, runs))
+    for name, said in runner.said.items():
+        print(f"{name}: {said}", file=sys.stderr)
+    return ExitCode.FAILURES if {FAILED, BLOCKED} & set(runner.state.values()) else ExitCode.DONE
 
 
 def planned(args: argparse.Namespace) -> list[StudyRun]:
@@ -177,28 +142,6 @@ def planned(args: argparse.Namespace) -> list[StudyRun]:
     ]
 
 
-def attempt(run: StudyRun, args: argparse.Namespace) -> str | None:
-    """Makes one run; the sentence of what went wrong, None where nothing did."""
-    try:
-        make(run, args)
-    except StudyError as error:
-        return str(error)
-    return None
-
-
-def make(run: StudyRun, args: argparse.Namespace) -> None:
-    """The commands of one run, one thread each, their output in the run's folder. StudyError where one fails."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    log = run.folder.with_suffix(".log")
-    with log.open("wb") as output:
-        for command in run.commands(args):
-            called = [sys.executable, "-m", *command]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            done = subprocess.run(called, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
-            if done.returncode:
-                raise StudyError(f"{run.folder}: {command[0]} ended with {done.returncode}, see {log}")
-
-
 def write_report(args: argparse.Namespace, runs: Iterable[StudyRun]) -> str:
     """The tables of what is finished; written, and drawn, where --report and --picture say."""
     finished = [(run, scores) for run in runs if (scores := run.scores()) is not None]
@@ -214,7 +157,7 @@ def write_report(args: argparse.Namespace, runs: Iterable[StudyRun]) -> str:
     return text
 
 
-def gains_over_baseline(finished: Sequence[StudyRun], annotations: Path) -> dict[tuple[str, int, str], Gain]:
+def gains_over_baseline(finished: Sequence[StudyRun], annotations: Path) -> dict[tuple[str, int, str], SeedsGain]:
     """By (head, labels, row): points above rgb-only on Test over the seeds that both have, with the interval over test
     videos."""
     truth = read_annotations(annotations)
@@ -225,11 +168,10 @@ def gains_over_baseline(finished: Sequence[StudyRun], annotations: Path) -> dict
         if run.row.name == BASELINE or key in gains:
             continue
         same = [other for other in finished if (other.head, other.labels, other.row) == (run.head, run.labels, run.row)]
-        bases = [replace(other, row=BY_NAME[BASELINE]) for other in same]
+        bases = [other.of(BASELINE) for other in same]
         pairs = [(scores[base], scores[other]) for base, other in zip(bases, same, strict=True) if base in scores]
         if pairs:
-            mean, low, high = gain_over_seeds(pairs)
-            gains[key] = (100 * mean, 100 * low, 100 * high)
+            gains[key] = gain_over_seeds(pairs)
     return gains
 
 
@@ -270,6 +212,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--cost", nargs="*", default=[], metavar="REPORT", help="folders of reports of flow and extract, for the cost")
     add("--report", type=Path, metavar="OUT.md", help="write the tables here, after every run")
     add("--picture", type=Path, metavar="OUT.png", help="draw accuracy against seconds per minute of video here")
+    add("--shard", type=parse_shard, metavar="I/N", help="do the I-th of N shares of the runs, I from 0")
     add("--dry-run", action="store_true", help="list the runs that are left")
     return parser.parse_args(argv)
 

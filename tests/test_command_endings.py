@@ -53,6 +53,7 @@ WRONG_FILE = {
     "flow.tvl1": "--videos missing.mp4 --out out.h5 --backend opencv",
     "flow.view": "--video wrong.txt --out out.png",
     "flowless.annotations": "wrong.txt --videos missing.mp4 --out out.json",
+    "flowless.compare": "--videos missing.mp4 --annotations wrong.txt --out out",
     "flowless.doctor": "--features wrong.txt --annotations wrong.txt",
     "flowless.probe": "--videos missing.mp4",
     "flowless.study": "--features wrong.txt --annotations wrong.txt --out out",

@@ -52,7 +52,6 @@ def test_the_readme_shows_the_two_commands_and_ci_runs_the_second() -> None:
 def test_every_make_target_that_a_page_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][\w-]*):", makefile, re.M))
-    targets |= {f"run-{method}" for method in re.findall(r"^([a-z-]+) := --method", makefile, re.M)}
     for page in PAGES:
         if page.suffix == ".md" and page.is_file():
             named = set(re.findall(r"`make ([a-z][\w-]*)", page.read_text(encoding="utf-8")))

@@ -24,6 +24,9 @@ from evaluate.files.reading import is_number, json_of, shown
 DEGENERATE = ("refuse", "drop", "keep")
 
 
+WITHOUT_FEATURES = "without_features"  # in the note of a file: videos that were asked for and left out
+
+
 class DetectionError(FlowlessError):
     """A detection file that cannot be evaluated as it is."""
 
@@ -126,7 +129,7 @@ def detections_from_json(root: Any, path: Path, *, degenerate: str = "refuse") -
         array = np.array(numbers, dtype=np.float64).reshape(len(numbers), 3)
     except (ValueError, TypeError, OverflowError):
         raise _unreadable(path, results) from None
-    return _checked(
+    found = _checked(
         tuple(results),
         tuple(index),
         np.array(videos, np.int64),
@@ -134,6 +137,20 @@ def detections_from_json(root: Any, path: Path, *, degenerate: str = "refuse") -
         array,
         degenerate,
         str(path),
+    )
+    return replace(found, notes=_left_out(root.get("note"), path))
+
+
+def _left_out(note: Any, path: Path) -> tuple[str, ...]:
+    """A sentence where the detector's note tells videos that it was asked for and had no features of."""
+    names = note.get(WITHOUT_FEATURES) if isinstance(note, dict) else None
+    if not isinstance(names, list) or not names:
+        return ()
+    first = ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
+    many = "1 video had" if len(names) == 1 else f"{len(names)} videos had"
+    return (
+        f"{path}: {many} no features and never reached the detector (--missing skip): {first}; actions annotated there "
+        "count as missed",
     )
 
 

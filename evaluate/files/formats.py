@@ -66,7 +66,7 @@ def _read(path: Path, classes: Sequence[str], ids: ClassIds, degenerate: str, co
         labels, notes = names_of_ids(found.labels, classes, ids, counted, first)
     except ClassIdError as error:
         raise DetectionError(f"{path}: {error}") from None
-    return replace(found, labels=labels, notes=tuple(f"{path}: {note}" for note in notes))
+    return replace(found, labels=labels, notes=(*found.notes, *(f"{path}: {note}" for note in notes)))
 
 
 def _pickled(path: Path) -> Any:

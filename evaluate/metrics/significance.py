@@ -15,7 +15,7 @@ What this does not see: luck in training. For that, train with several seeds.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +123,6 @@ def compare(
     measured = second.result.average_mAP - first.result.average_mAP
     gains = centred(mean_of_classes(tables[1]) - mean_of_classes(tables[0]), measured)
     low, high = np.quantile(gains, _ends(level))
-    rarer = min((gains <= 0).sum(), (gains >= 0).sum())
     each = (tables[1] - tables[0]).mean(axis=2)  # (R, classes)
     per_class = {}
     for label, ap in second.result.per_class.items():
@@ -136,7 +135,7 @@ def compare(
         (first.result.average_mAP, second.result.average_mAP),
         float(low),
         float(high),
-        float(min(1.0, 2 * (rarer + 1) / (resamples + 1))),
+        _two_sided(gains),
         level,
         resamples,
         len(first.annotations.videos),
@@ -144,10 +143,19 @@ def compare(
     )
 
 
+class SeedsGain(NamedTuple):
+    """What one method is above another in average mAP, mean over seeds, with its interval over test videos."""
+
+    mean: float
+    low: float
+    high: float
+    p: float  # two-sided: how often as large a difference would come from the choice of videos alone
+
+
 def gain_over_seeds(
     pairs: Sequence[tuple[Score, Score]], resamples: int = 1000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float, float]:
-    """Second minus first in average mAP, mean of the pairs, and the ends of its interval over test videos.
+) -> SeedsGain:
+    """Second minus first in average mAP, mean of the pairs, with its interval over test videos.
 
     pairs: detectors of two methods trained with the same seed, one pair for each seed, all judged on the same videos.
     """
@@ -155,8 +163,9 @@ def gain_over_seeds(
     values = [mean_of_classes(table) for table in tables]
     gains = np.mean([values[i + 1] - values[i] for i in range(0, len(values), 2)], axis=0)
     measured = float(np.mean([second.result.average_mAP - first.result.average_mAP for first, second in pairs]))
-    low, high = np.quantile(centred(gains, measured), _ends(level))
-    return measured, float(low), float(high)
+    gains = centred(gains, measured)
+    low, high = np.quantile(gains, _ends(level))
+    return SeedsGain(measured, float(low), float(high), _two_sided(gains))
 
 
 def on_same_drawings(scores: Sequence[Score], resamples: int, seed: int) -> list[NDArray[np.float64]]:
@@ -203,6 +212,12 @@ def mean_of_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def centred(values: NDArray[np.float64], measured: float) -> NDArray[np.float64]:
     """The spread of resampled values around the measured one."""
     return values - values.mean() + measured if len(values) else np.array([measured])
+
+
+def _two_sided(gains: NDArray[np.float64]) -> float:
+    """The share of resampled differences on the rarer side of none, twice; never 0, for they are finitely many."""
+    rarer = min((gains <= 0).sum(), (gains >= 0).sum())
+    return float(min(1.0, 2 * (rarer + 1) / (len(gains) + 1)))
 
 
 def _ends(level: float) -> tuple[float, float]:

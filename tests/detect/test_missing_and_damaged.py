@@ -31,6 +31,8 @@ def test_videos_without_features_may_be_left_out(folder: Path, capsys: pytest.Ca
     assert read_detections(folder / "found.json").videos == ("v1", "v2")
     assert "2 of 4 videos have no features (rgb) and are left out: lost, gone" in capsys.readouterr().err
     assert (folder / "found.missing.txt").read_text() == "lost\ngone\n"
+    [note] = read_detections(folder / "found.json").notes
+    assert "2 videos had no features and never reached the detector (--missing skip): gone, lost;" in note
 
 
 def test_refusing_says_all_names_and_the_way_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

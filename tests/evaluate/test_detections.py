@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluate.files.detections import DetectionError, make_detections, read_detections, write_detections
+from evaluate.files.annotations import read_annotations
+from evaluate.files.detections import (
+    WITHOUT_FEATURES,
+    DetectionError,
+    make_detections,
+    read_detections,
+    write_detections,
+)
+from evaluate.files.formats import detections_for
+from evaluate.metrics.scores import judge
 
 
 def file_with(folder: Path, *entries) -> Path:
@@ -116,3 +125,17 @@ def test_labels_and_videos_are_renumbered_and_strangers_marked():
     assert found.relabel(["b"]).tolist() == [-1, 0]
     assert found.rehome(["v2", "v1"]).tolist() == [1, 0]
     assert found.select(found.scores < 0.45).scores.tolist() == [0.4]
+
+
+def test_videos_that_a_detector_was_never_shown_are_told_and_their_actions_missed(tmp_path):
+    truth = {name: {"subset": "Test", "duration": 9.0, "annotations": [{"label": "Dive", "segment": [1.0, 2.0]}]}
+             for name in ("v1", "v2")}  # fmt: skip
+    (tmp_path / "a.json").write_text(json.dumps({"database": truth}))
+    found = {"v1": ([[1.0, 2.0]], [0.9], ["Dive"])}
+    write_detections(tmp_path / "d.json", found, {WITHOUT_FEATURES: ["v2"]})
+    annotations = read_annotations(tmp_path / "a.json")
+    score = judge(annotations, detections_for(annotations, tmp_path / "d.json"))
+    assert score.result.average_mAP == pytest.approx(0.5)  # one of two actions found, the other stays in the truth
+    assert any(
+        "1 video had no features and never reached the detector (--missing skip): v2" in r for r in score.remarks
+    )

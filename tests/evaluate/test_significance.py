@@ -158,8 +158,9 @@ def test_the_gain_over_seeds_is_the_mean_of_the_seeds_on_the_same_drawings() -> 
     noisy = [judge(truth, detector(truth, 0.5, seed), tiou=TIOU) for seed in (0, 1)]
     exact = [judge(truth, detector(truth, 0.05, seed), tiou=TIOU) for seed in (2, 3)]
     one = compare(noisy[0], exact[0], resamples=200)
-    mean, low, high = gain_over_seeds([(noisy[0], exact[0])], resamples=200)
-    assert (mean, low, high) == pytest.approx((one.difference, one.low, one.high))
-    mean, low, high = gain_over_seeds(list(zip(noisy, exact, strict=True)), resamples=200)
+    mean, low, high, p = gain_over_seeds([(noisy[0], exact[0])], resamples=200)
+    assert (mean, low, high, p) == pytest.approx((one.difference, one.low, one.high, one.p))
+    mean, low, high, p = gain_over_seeds(list(zip(noisy, exact, strict=True)), resamples=200)
     each = [b.result.average_mAP - a.result.average_mAP for a, b in zip(noisy, exact, strict=True)]
     assert mean == pytest.approx(np.mean(each)) and 0 < low < mean < high
+    assert 0 < p < 0.05

@@ -1,19 +1,34 @@
 """The study: which runs there are, that none is made twice, and tables that can be checked on paper."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from evaluate.metrics.significance import SeedsGain
 from flowless import study
-from flowless.study_picture import draw
-from flowless.study_table import Result, markdown
+from flowless.comparing.picture import draw
+from flowless.comparing.runs import Material
+from flowless.comparing.table import Result, markdown
+
+QUICK = (sys.executable, "-S", str(Path(__file__).with_name("quick_commands.py")))
 
 
-def write_scores(run: study.StudyRun, value: float) -> None:
-    run.folder.mkdir(parents=True, exist_ok=True)
-    for subset in study.SUBSETS:
-        (run.folder / f"{subset}.metrics.json").write_text(json.dumps({"average_mAP": value}))
+@pytest.fixture
+def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Commands only pretend; the file says which were called."""
+    monkeypatch.setattr(study, "PREFIX", QUICK)
+    monkeypatch.setenv("FAKED", str(tmp_path))
+    (tmp_path / "called").touch()
+    return tmp_path / "called"
+
+
+def trained(called: Path) -> list[str]:
+    """The runs that were trained since the last time, as row and seed, in order."""
+    runs = [Path(line.split()[1]) for line in called.read_text().splitlines() if line.startswith("train.run")]
+    called.write_text("")
+    return [f"{run.name} {run.parent.name.removeprefix('seed')}" for run in runs]
 
 
 def arguments(tmp_path: Path, *more: str) -> list[str]:
@@ -26,52 +41,55 @@ def arguments(tmp_path: Path, *more: str) -> list[str]:
 
 
 def test_a_repeated_study_makes_what_is_missing_and_teachers_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, called: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made: list[str] = []
-
-    def make(run: study.StudyRun, args: object) -> None:
-        made.append(f"{run.row.name} {run.seed}")
-        write_scores(run, 0.25)
-
-    monkeypatch.setattr(study, "make", make)
     asked = arguments(tmp_path, "--only", "decomposed", "rgb-only", "--labels", "40", "--seeds", "0", "1")
     assert study.main(asked) == 0
-    assert sorted(made[:2]) == ["motion-only 0", "motion-only 1"]  # the teacher of decomposed, asked for or not
+    made = trained(called)
     assert sorted(made) == sorted(
         f"{row} {seed}" for row in ("motion-only", "decomposed", "rgb-only") for seed in (0, 1)
-    )
-    made.clear()
-    assert study.main(asked) == 0 and made == []
-    study.StudyRun(study.BY_NAME["rgb-only"], 40, 1, tmp_path / "runs").folder.joinpath("Test.metrics.json").write_text(
-        "{"
-    )
-    assert study.main(asked) == 0 and made == ["rgb-only 1"]
-    assert "25.0 ± 0.0" in capsys.readouterr().out
+    )  # the teacher of decomposed, asked for or not
+    assert all(made.index(f"motion-only {seed}") < made.index(f"decomposed {seed}") for seed in (0, 1))
+    assert study.main(asked) == 0 and called.read_text() == ""
+    folder = study.StudyRun(study.BY_NAME["rgb-only"], 40, 1, tmp_path / "runs").folder
+    (folder / "Test.metrics.json").write_text("{")
+    assert study.main(asked) == 0 and called.read_text() == "evaluate.run None\n"  # its detections are there
+    assert "rgb-only" in capsys.readouterr().out
+
+
+def test_runs_of_a_study_that_is_older_than_the_records_are_done(tmp_path: Path, called: Path) -> None:
+    for seed in (0, 1):
+        folder = study.StudyRun(study.BY_NAME["rgb-only"], 40, seed, tmp_path / "runs").folder
+        folder.mkdir(parents=True)
+        for subset in study.SUBSETS:
+            (folder / f"{subset}.metrics.json").write_text(json.dumps({"average_mAP": 0.25}))
+    (folder / "Test.metrics.json").write_text("{")  # half of one is no result
+    asked = arguments(tmp_path, "--only", "rgb-only", "--labels", "40", "--seeds", "0", "1")
+    assert study.main(asked) == 0 and trained(called) == ["rgb-only 1"]
 
 
 def test_a_run_that_fails_costs_itself_and_the_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, called: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def make(run: study.StudyRun, args: object) -> None:
-        if run.row.name == "direct":
-            raise study.StudyError("direct: train.run ended with 2")
-        write_scores(run, 0.5)
-
-    monkeypatch.setattr(study, "make", make)
+    (tmp_path / "broken").write_text("direct")
     report = tmp_path / "results.md"
     asked = arguments(
         tmp_path, "--only", "direct", "rgb-only", "--labels", "40", "--seeds", "0", "--report", str(report)
     )
     assert study.main(asked) == 3
-    assert "direct: train.run ended with 2" in capsys.readouterr().err
+    assert "train.run ended with 2: TrainingError: direct cannot be trained" in capsys.readouterr().err
     assert "rgb-only" in report.read_text() and "| direct |" not in report.read_text()
+
+
+def commands(tmp_path: Path, run: study.StudyRun) -> list[str]:
+    """The words of a run's training."""
+    job = run.job(Material(Path("f.h5"), tmp_path / "a.json"))
+    return [*job.steps[0].command, *job.steps[0].how]
 
 
 def test_a_students_commands_name_its_teachers_and_the_videos_without_labels(tmp_path: Path) -> None:
     args = study.parse(arguments(tmp_path))
-    run = study.StudyRun(study.BY_NAME["decomposed + unlabelled"], 40, 2, tmp_path)
-    train = run.commands(args)[0]
+    train = commands(tmp_path, study.StudyRun(study.BY_NAME["decomposed + unlabelled"], 40, 2, tmp_path))
     assert train[train.index("--teacher") + 1] == str(tmp_path / "labels40/seed2/motion-only/detector.pt")
     assert train[train.index("--joint-teacher") + 1] == str(tmp_path / "labels40/seed2/two-stream/detector.pt")
     assert train[train.index("--train-videos") + 1] == "40" and "--unlabelled-subset" in train
@@ -108,7 +126,7 @@ def test_gains_carry_their_interval_and_other_heads_have_tables_of_their_own() -
         return Result(row, "RGB-only", 40, seed, {"Test": test}, head)
 
     results = [result("rgb-only", 0, 40.0), result("direct", 0, 50.0), result("rgb-only", 0, 30.0, "tadtr")]
-    gains = {("actionformer", 40, "direct"): (10.0, 4.0, 16.0)}
+    gains = {("actionformer", 40, "direct"): SeedsGain(0.1, 0.04, 0.16, 0.01)}
     text = markdown(results, ["Test"], {}, ["rgb-only", "direct"], gains)
     assert "1 of 1, +10.0 (+4.0 to +16.0)" in text
     assert "## 40 labelled videos\n" in text and "## 40 labelled videos, head tadtr\n" in text
@@ -117,6 +135,6 @@ def test_gains_carry_their_interval_and_other_heads_have_tables_of_their_own() -
 def test_runs_of_another_head_have_folders_and_teachers_of_that_head(tmp_path: Path) -> None:
     run = study.StudyRun(study.BY_NAME["decomposed"], 40, 1, tmp_path, "tadtr")
     assert run.folder == tmp_path / "tadtr/labels40/seed1/decomposed"
-    train = run.commands(study.parse(arguments(tmp_path)))[0]
+    train = commands(tmp_path, run)
     assert train[train.index("--teacher") + 1] == str(tmp_path / "tadtr/labels40/seed1/motion-only/detector.pt")
     assert train[train.index("--head") + 1] == "tadtr"

@@ -42,10 +42,13 @@ DEMO_LEAVES = (
     }
 )
 GIVEN = {
-    "README.md": VIDEOS | WEIGHTS | {"thumos14.json": TRUTH, "rgb.json": FOUND["rgb.json"]},
+    "README.md": VIDEOS | WEIGHTS | {"thumos14.json": TRUTH, "rgb.json": FOUND["rgb.json"]}
+    | {"actions.csv": "actions.csv", "compare/runs/seed0/decomposed/detector.pt": "runs/decomposed/detector.pt"},
     "activitynet.md": {"anet_features": "npy", "anet.json": "anet.json"},
     "backbones.md": VIDEOS,
     "cluster.md": VIDEOS | DEMO,
+    "compare.md": VIDEOS | DEMO | {"actions.csv": "actions.csv"}
+    | {"compare/runs/seed0/decomposed/detector.pt": "runs/decomposed/detector.pt"},
     "diagnosis.md": DEMO | RUNS | {"flow/demo.h5": "flow.h5"},
     "evaluation.md": DEMO | FOUND,
     "extraction.md": VIDEOS | WEIGHTS | {"flow/thumos.h5": "flow.h5", "new": "world/videos",
@@ -77,6 +80,7 @@ NOT_RUN = {
     r"--weights DEFAULT": "there is no network; tests/extract/test_torchvision.py has the file in its cache",
     r"^torchrun": "starts processes; tests/train/test_distributed.py runs it",
     r"-m extract\.pretrain|pretraining|--preset demo": "minutes each: docs/world.md has what came of it",
+    r"-m flowless\.compare(?!.*--dry-run)": "minutes; tests/flowless/test_compare.py runs it with quick commands",
     r"-m flowless\.study": "hours; tests/flowless/test_study.py runs it with quick commands",
     r"--by ": "wants files named by their cameras; tests/flowless/test_annotations_command.py has some",
     r"--rule thumos15": "reads published detections; tests/evaluate/test_official.py does with their numbers",

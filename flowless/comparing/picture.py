@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from matplotlib.figure import Figure
 
 from command.writing import write_whole
-from flowless.study_table import Result
+from flowless.comparing.table import Result
 
 SHOWN = {  # row -> where its name stands, in points from its mark
     "rgb-only": (10, -4),

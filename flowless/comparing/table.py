@@ -1,10 +1,11 @@
-"""The tables of the study: means, spreads and paired differences over seeds, as Markdown."""
+"""Tables over seeds: means, spreads and paired differences, as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-BASELINE, CEILING = "rgb-only", "two-stream"
+from evaluate.metrics.significance import SeedsGain
+from flowless.comparing.methods import BASELINE, CEILING
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,12 @@ class Result:
     head: str = "actionformer"
 
 
-Gain = tuple[float, float, float]  # over rgb-only on Test in points, and the ends of its interval
-
-
 def markdown(
     results: Sequence[Result],
     subsets: Sequence[str],
     seconds: Mapping[str, float],
     order: Sequence[str],
-    gains: Mapping[tuple[str, int, str], Gain] | None = None,
+    gains: Mapping[tuple[str, int, str], SeedsGain] | None = None,
 ) -> str:
     """One table for each head and number of labelled videos.
 
@@ -56,8 +54,11 @@ def table(
     subsets: Sequence[str],
     seconds: Mapping[str, float],
     order: Sequence[str],
-    intervals: Mapping[str, Gain],
+    intervals: Mapping[str, SeedsGain],
+    judged: str = "Test",
+    tests: bool = False,
 ) -> list[str]:
+    """Lines of one table. intervals: of rows over rgb-only on the subset `judged`; tests: tell their p as well."""
     head = ["", "reads", *subsets, *(f"gap closed, {subset}" for subset in subsets), "above rgb-only", "s/min", "seeds"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     by_row = {name: [result for result in results if result.row == name] for name in order}
@@ -75,7 +76,8 @@ def table(
         lines.append(
             "| "
             + " | ".join(
-                [name, rows[0].reads, *cells, *gaps, above(rows, by_row.get(BASELINE, []), "Test", intervals.get(name)),
+                [name, rows[0].reads, *cells, *gaps,
+                 above(rows, by_row.get(BASELINE, []), judged, intervals.get(name), tests),
                  "" if cost is None else f"{cost:.2f}", str(len(rows))]
             )
             + " |"
@@ -98,11 +100,18 @@ def gap(name: str, means: Mapping[str, Mapping[str, float]], subset: str) -> str
     return f"{100 * (means[name][subset] - low) / (high - low):.0f} %" if high > low else ""
 
 
-def above(rows: Sequence[Result], baseline: Sequence[Result], subset: str, interval: Gain | None = None) -> str:
-    """ "3 of 3, +12.4 (+8.1 to +16.2)": of the seeds that both have."""
+def above(
+    rows: Sequence[Result],
+    baseline: Sequence[Result],
+    subset: str,
+    interval: SeedsGain | None = None,
+    tests: bool = False,
+) -> str:
+    """ "3 of 3, +12.4 (+8.1 to +16.2)": of the seeds that both have; with tests, "p = .002" as well."""
     base = {result.seed: result.scores[subset] for result in baseline}
     differences = [result.scores[subset] - base[result.seed] for result in rows if result.seed in base]
     if not differences or not rows or rows[0].row == BASELINE:
         return ""
-    within = "" if interval is None else f" ({interval[1]:+.1f} to {interval[2]:+.1f})"
+    within = "" if interval is None else f" ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+    within += f", p = {interval.p:.2g}" if interval is not None and tests else ""
     return f"{sum(d > 0 for d in differences)} of {len(differences)}, {fmean(differences):+.1f}{within}"

@@ -1,0 +1,1 @@
+"""The comparison of methods: which there are, the jobs that make it, its tables and its page."""
