@@ -156,7 +156,7 @@ def told_by(
         durations = {video: one.duration_s for video, one in seen.items()}
     if (store is not None or videos) and len(rates) < len(truth.videos):
         print(f"note: {len(truth.videos) - len(rates)} of {len(truth.videos)} videos to learn from are not there; "
-              "flowless.doctor says why, and --missing skip of train.run goes on without them", file=sys.stderr)  # fmt: skip
+              "flowless.doctor says why; --missing skip of train.run goes on without", file=sys.stderr)  # fmt: skip
     return {video: rate for video, rate in rates.items() if math.isfinite(rate) and rate > 0}, durations
 
 
@@ -185,9 +185,11 @@ def widths(store: Store | None, truth: Annotations, cues: Sequence[str]) -> dict
 
 def tell(data: Measured, proposal: Proposal) -> None:
     low, middle, high = (data.length_s(share) for share in (0.05, 0.5, 0.95))
-    print(f"{data.num_videos} videos, {data.durations_s.sum() / 3600:.1f} h at {data.fps:.4g} frames a second; "
-          f"{len(data.lengths_s):,} actions of {data.num_classes} classes, 90 % of them from {low:.2g} to {high:.3g} s, "
-          f"the usual one {middle:.2g} s")  # fmt: skip
+    print(
+        f"{data.num_videos} videos, {data.durations_s.sum() / 3600:.1f} h at {data.fps:.4g} frames a second; "
+        f"{len(data.lengths_s):,} actions of {data.num_classes} classes, 90 % of them from {low:.2g} to "
+        f"{high:.3g} s, the usual one {middle:.2g} s"
+    )
     width = max(map(len, proposal.values))
     for path, value in proposal.values.items():
         print(f"  {path:<{width}}  {'-' if value is None else value!s:<12}  {proposal.reasons[path]}")

@@ -122,7 +122,7 @@ def _one_step(method: Supervised, batch: Batch) -> tuple[float, int]:
         began = clock()
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss = torch.stack(list(method(batch).values())).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         optimiser.zero_grad()
         if batch.mask.is_cuda:

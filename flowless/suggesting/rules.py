@@ -11,6 +11,7 @@ Lengths are judged by quantiles against steps, levels and samples; no rule asks 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -143,7 +144,7 @@ def samples(
     """The head's own settings: levels, windows and what is counted in steps. defaults: those of its recipe."""
     if head == "actionformer":
         return pyramid(defaults, data, made, steps, proposal)
-    if "length" in HEADS[head].Config.__dataclass_fields__:
+    if hasattr(HEADS[head].Config, "length"):
         return windows(head, defaults, data, made, steps, proposal)
     del proposal.values["head.resize"], proposal.reasons["head.resize"]  # a head of one's own has its own settings
     return dict(defaults)
@@ -173,7 +174,7 @@ def pyramid(
 
 def _ranges(levels: int) -> list[str]:
     edges = [0.0] + [FIRST_RANGE * 2**level for level in range(levels - 1)]
-    return [f"{low:g}-{high:g}" for low, high in zip(edges, edges[1:], strict=False)] + [f"{edges[-1]:g} and more"]
+    return [f"{low:g}-{high:g}" for low, high in itertools.pairwise(edges)] + [f"{edges[-1]:g} and more"]
 
 
 def _span(data: Measured, made: Clips, levels: int, proposal: Proposal, long: float) -> int:
@@ -182,8 +183,10 @@ def _span(data: Measured, made: Clips, levels: int, proposal: Proposal, long: fl
     grain = max(2 ** (levels - 1), 2 ** (math.floor(math.log2(wanted)) - 3))
     span = min(max(round(wanted / grain), 1) * grain, LONGEST_SPAN)
     whole = float((data.durations_s / made.step_s <= span).mean())
-    proposal.say("sampling.max_length", span, f"{span * made.step_s:.0f} s: {whole:.0%} of the videos whole, longer "
-                 "ones are cropped at random" + ("; more would cost too much memory" if span < wanted * 0.9 else ""))  # fmt: skip
+    why = f"{span * made.step_s:.0f} s: {whole:.0%} of the videos whole"
+    why += ", longer ones are cropped at random" if whole < 1 else ""
+    why += "; more would cost too much memory" if span < wanted * 0.9 else ""
+    proposal.say("sampling.max_length", span, why)
     return span
 
 
@@ -208,7 +211,8 @@ def windows(
         length, every = int(min(max(2 ** math.ceil(math.log2(2 * long)), 64), 512)), 1
         config |= {"length": length}
     if steps is None:
-        why = f"99 % of the actions last {long * made.step_s:.1f} s or less, a sample {length * every * made.step_s:.1f} s"
+        shown = length * every * made.step_s
+        why = f"99 % of the actions last {long * made.step_s:.1f} s or less, a sample {shown:.1f} s"
         proposal.say("head.length", length, why)
     if head == "gtad":
         reach = data.length_s(0.9) / made.step_s
