@@ -165,6 +165,8 @@ def pyramid(
     proposal.say("head.first_range", FIRST_RANGE, "steps from a point to the farther end that the first level "
                  f"reaches; each next one twice as far: {', '.join(_ranges(levels))}")  # fmt: skip
     made_of = {**defaults, "levels": levels, "first_range": FIRST_RANGE, "resize": steps}
+    if "positions" in made_of:
+        made_of["positions"] = steps
     near = defaults.get("window", HEADS["actionformer"].Config().window)
     if isinstance(near, tuple):
         near = near[0]
