@@ -48,6 +48,7 @@ class Material:
     store: Store
     truth: Annotations  # of the labelled videos; its classes are those of the whole file
     unlabelled: Unlabelled | None = None
+    whole: Annotations | None = None  # of all subsets, as read
 
     @property
     def streams(self) -> set[str]:
@@ -77,7 +78,7 @@ def open_material(data: Data) -> Material:
     unlabelled = find_unlabelled(data, everything, truth, store)
     if unlabelled is not None:
         print(unlabelled.remark, file=sys.stderr)
-    return Material(store, truth, unlabelled)
+    return Material(store, truth, unlabelled, everything)
 
 
 def training_subset(truth: Annotations, data: Data) -> str:

@@ -36,6 +36,7 @@ from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
 from features.running.ranks import Ranks, joined
 from train.assemble import Material, check_members, open_material, without_missing
+from train.checks.beforehand import tell_beforehand
 from train.config import Config, Data, TrainingError
 from train.methods import METHODS
 from train.recipes.choosing import by_recipe, for_epochs
@@ -104,6 +105,9 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
     config = set_values(config, args.set)
     config = replace(config, reasons=reasons_left(started, config))
     check_members(config)
+    if not args.resume and material.whole is not None:
+        subset = next(iter(material.truth.videos.values())).subset
+        tell_beforehand(material.store, material.truth, material.whole, subset, config.sampling.max_length)
     return config, without_missing(config, material, args.out)
 
 

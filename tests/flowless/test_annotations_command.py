@@ -38,6 +38,13 @@ def test_a_table_of_four_columns_becomes_annotations_that_train_reads(videos: Pa
     assert read_annotations(videos.parent / "out.json").num_segments == 2
 
 
+def test_another_lines_video_is_no_misspelling(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(videos, "video,start,end,label\none,0,1,run\ntwo,0,1,run\nonne,0,1,run\n")[0] == 3
+    told = capsys.readouterr().err
+    assert "no video 'onne'" in told
+    assert "Is it" not in told
+
+
 def test_frames_become_seconds_by_the_rate_given_or_the_videos_own(videos: Path) -> None:
     assert run(videos, "video,start_frame,end_frame,label\none,5,15,run\n")[1]["a/one"]["annotations"][0][
         "segment"
