@@ -1,5 +1,6 @@
 """Intervals of foreign files put onto the videos that are there: whose they are, in seconds, within the video."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -124,8 +125,12 @@ def _hint(name: str, seen: Mapping[str, Seen], named: Collection[str]) -> str:
     alike = [video for video in seen if video.split("/")[-1].casefold() == base.casefold()]
     if len(alike) > 1:
         return f"{alike[0]!r} and {alike[1]!r} both fit: write the path below --videos"
-    free = [video for video in seen if video not in named]  # another line's video is no misspelling of this one's
-    bases = {video.split("/")[-1]: video for video in free[:CLOSE]}
+    letters = re.sub(r"[0-9]", "", base)
+    bases = {
+        last: video
+        for video in list(seen)[:CLOSE]
+        if (last := video.split("/")[-1]) and not (video in named and re.sub(r"[0-9]", "", last) == letters)
+    }  # fall-08 is no misspelling of fall-30, which has lines of its own
     close = get_close_matches(base, bases, n=1, cutoff=0.7)
     return f"Is it {bases[close[0]]!r}? Correct the name" if close else "Add the video, or remove the line"
 

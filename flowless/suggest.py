@@ -34,7 +34,7 @@ from flowless.suggesting import rules
 from flowless.suggesting.cost import expected
 from flowless.suggesting.measured import Measured, measure
 from flowless.suggesting.rules import Clips, Proposal
-from train.assemble import training_subset
+from train.checks.labels import training_subset
 from train.checks.spans import features_of
 from train.config import Config, Data
 from train.recipes import recipe_for

@@ -25,7 +25,7 @@ from features.running.ranks import ALONE, Ranks, device_of_rank
 from features.storage.rates import note_of_many, rates_of, usual_rate
 from features.storage.store import Store
 from train.checkpoint import Run
-from train.checks.labels import usual_subset
+from train.checks.labels import training_subset
 from train.config import Config, Data, TrainingError
 from train.data.dataset import Samples
 from train.data.memory import Memory
@@ -79,24 +79,6 @@ def open_material(data: Data) -> Material:
     if unlabelled is not None:
         print(unlabelled.remark, file=sys.stderr)
     return Material(store, truth, unlabelled, everything)
-
-
-def training_subset(truth: Annotations, data: Data) -> str:
-    """The subset asked for, else the one that everybody trains on, else the only one that is not for testing."""
-    usual = usual_subset(truth)
-    there = {subset.lower(): subset for subset in truth.subsets}
-    name = data.subset or usual
-    if name.lower() in there:
-        return name
-    left = [subset for subset in truth.subsets if not subset.lower().startswith("test")]
-    if not data.subset and len(left) == 1:
-        print(f"{data.annotations}: no subset {usual!r}; learning from {left[0]!r}, the only one that is not for "
-              f"testing (--train-subset says another)", file=sys.stderr)  # fmt: skip
-        return left[0]
-    raise TrainingError(
-        f"{data.annotations}: no video of subset {name!r}; subsets there: "
-        f"{', '.join(map(repr, truth.subsets))}. Say which to learn from with --train-subset"
-    )
 
 
 def assemble(config: Config, material: Material, folder: Path, ranks: Ranks = ALONE) -> tuple[Run, Samples]:

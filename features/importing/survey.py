@@ -93,7 +93,10 @@ def find_features(request: Request, outcome: ImportOutcome) -> list[Found]:
         remedy = (
             f"Read them with {meant} {folder}" if meant else "Save each (T, D) array with np.save('VIDEO.npy', array)"
         )
-        raise StoreError(f"{folder}: no {' or '.join(request.suffixes)} files here; found {there}. {remedy}")
+        if {".pt", ".pth"} & set(dict(others)):
+            remedy = "For each: np.save('VIDEO.npy', torch.load(FILE, weights_only=True).numpy())"
+        wanted = " or ".join([", ".join(request.suffixes[:-1]), request.suffixes[-1]][len(request.suffixes) < 2 :])
+        raise StoreError(f"{folder}: no {wanted} files here; found {there}. {remedy}")
     if left := [file for file in walk(folder) if file.suffix in OPTIONS and file.suffix not in request.suffixes]:
         option = OPTIONS[left[0].suffix]
         outcome.notes.append(f"{len(left)} {left[0].suffix} files are left alone, e.g. {left[0]}; {option} reads them")

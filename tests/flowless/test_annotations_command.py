@@ -38,11 +38,14 @@ def test_a_table_of_four_columns_becomes_annotations_that_train_reads(videos: Pa
     assert read_annotations(videos.parent / "out.json").num_segments == 2
 
 
-def test_another_lines_video_is_no_misspelling(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(videos, "video,start,end,label\none,0,1,run\ntwo,0,1,run\nonne,0,1,run\n")[0] == 3
+def test_a_video_of_another_number_is_no_misspelling_of_one_that_has_lines(
+    videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(videos / "fall-30.mp4", 2.0)
+    assert run(videos, "video,start,end,label\nfall-30,0,1,run\nfall-08,0,1,run\n")[0] == 3
     told = capsys.readouterr().err
-    assert "no video 'onne'" in told
-    assert "Is it" not in told
+    assert "no video 'fall-08'" in told
+    assert "Add the video, or remove the line" in told
 
 
 def test_frames_become_seconds_by_the_rate_given_or_the_videos_own(videos: Path) -> None:
