@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detect.devices import choose_device
 from detect.heads.base import Targets
 from detect.model.detector import Detector, DetectorConfig
+from features.running.devices import choose_device
 from train.config import Config
 from train.data.dataset import Batch
 from train.methods.supervised import Supervised, SupervisedOptions
