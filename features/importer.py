@@ -8,6 +8,9 @@
 --npy: one (T, D) array per video in .npy or .npz files; 2048 columns are RGB then flow, others RGB, unless --columns
 says what they are. Folders rgb/ and flow/, and the files of video_features (VIDEO_rgb.npy, VIDEO_flow.npy,
 VIDEO_fps.npy, VIDEO_timestamps_ms.npy), are streams of one video, with the rate and times of the files.
+--file: files that hold many videos each: HDF5 (G-TAD's rgb_val.h5 and flow_val.h5, P-GCN's, ActivityNet's), .npz, .pkl.
+Nothing in a .pkl is run: arrays, and dictionaries of them, are read, anything else is refused.
+--convention: clips, rate and order of features that many people use, by name.
 --csv: one row of numbers per step under a header line, as mmaction2 and BSN publish them.
 Frame rates and durations come from --annotations (ActivityNet's layout or mmaction2's), or one --fps serves all; window
 and stride from the grid.json that features.export leaves, or from --window and --stride.
@@ -25,8 +28,10 @@ from pathlib import Path
 
 from command.exit_codes import ExitCode
 from command.runner import run_command
+from features.files.layout import StoreError
 from features.files.naming import Naming
 from features.importing.annotated import read_annotated
+from features.importing.conventions import CONVENTIONS, Convention
 from features.importing.folder import import_all
 from features.importing.provenance import refuse_target
 from features.importing.survey import OPTIONS, Columns, ImportOutcome, Request, printable
@@ -62,16 +67,24 @@ def run(request: Request, trim_steps: int | None) -> ImportOutcome:
 
 
 def requested(args: argparse.Namespace) -> Request:
+    known = read_annotated(args.annotations) if args.annotations else {}
+    usual = CONVENTIONS[args.convention] if args.convention else Convention("")
+    fps, stretch = args.fps, args.stretch or usual.stretch
+    if usual.resampled and not fps:
+        fps, known = usual.resampled, {video: one._replace(fps=None) for video, one in known.items()}
     return Request(
-        folder=args.npy or args.csv,
+        folder=args.npy or args.csv or one_folder(args.file),
+        files=tuple(args.file or ()),
+        every=args.every or usual.every,
+        resampled=bool(usual.resampled and not args.fps),
         store=args.features,
         suffixes=tuple(suffix for suffix, option in OPTIONS.items() if option == ("--npy" if args.npy else "--csv")),
-        fps=args.fps,
-        window=args.window,
-        stride=args.stride,
-        stretch=args.stretch,
+        fps=fps,
+        window=args.window or usual.window,
+        stride=args.stride or usual.stride,
+        stretch=stretch,
         annotations=args.annotations,
-        known=read_annotated(args.annotations) if args.annotations else {},
+        known=known,
         naming=Naming(args.strip_folders, args.prefix, args.suffix, args.add_prefix, args.ignore_case),
         columns=args.columns,
         array=args.array,
@@ -79,6 +92,14 @@ def requested(args: argparse.Namespace) -> Request:
         backbone=args.backbone,
         replace=args.replace,
     )
+
+
+def one_folder(files: Sequence[Path]) -> Path:
+    """The folder of files of many videos; StoreError where they have several."""
+    folders = list(dict.fromkeys(file.parent for file in files))
+    if len(folders) > 1:
+        raise StoreError(f"{folders[0]} and {folders[1]}: --file takes files of one folder. Import folder by folder")
+    return folders[0]
 
 
 def parse_columns(text: str) -> Columns:
@@ -115,13 +136,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--npy", type=Path, metavar="DIR", help="directory of .npy or .npz files")
+    where.add_argument("--npy", type=Path, metavar="DIR", help="directory of .npy, .npz or .pkl files")
     where.add_argument("--csv", type=Path, metavar="DIR", help="directory of .csv files")
+    where.add_argument("--file", type=Path, nargs="+", help="HDF5, .npz or .pkl files that hold many videos each")
+    add("--convention", choices=list(CONVENTIONS), help="; ".join(f"{n}: {c.what}" for n, c in CONVENTIONS.items()))
     add("--features", type=Path, required=True, help="feature store to write, e.g. features/thumos.h5")
     add("--annotations", type=Path, help="annotation JSON with the fps and duration of each video")
     add("--fps", type=parse_rate, help="frame rate of videos that the annotations do not know")
     add("--window", type=parse_frames, help="frames seen by one clip (default: by grid.json or the files, else 16)")
     add("--stride", type=parse_frames, help="frames between clip starts (default: by grid.json or the files, else 4)")
+    add("--every", type=parse_frames, metavar="N", help="take each Nth row alone: rows of single frames")
     add("--stretch", action="store_true", help="steps share the duration evenly")
     add("--columns", type=parse_columns, help="which columns are which stream: flow=0:1024,rgb=1024:2048")
     add("--array", metavar="NAME", help="array in .npz files (default: feats, features, arr_0 or the only one)")

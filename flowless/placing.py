@@ -1,6 +1,7 @@
 """Intervals of foreign files put onto the videos that are there: whose they are, in seconds, within the video."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -40,7 +41,7 @@ def place(files: Sequence[Imported], seen: Mapping[str, Seen], fps: float | None
     written = dict.fromkeys(name for file in files for name in file.videos)
     placed.named = _names(written, seen)
     strangers = [name for name in written if name not in placed.named]
-    hints = {name: _hint(name, seen) for name in strangers}
+    hints = {name: _hint(name, seen, set(placed.named.values())) for name in strangers}
     repeated: set[tuple[str, float, float, str]] = set()
     rounded = 0
     for file in files:
@@ -119,12 +120,17 @@ def _names(written: Iterable[str], seen: Mapping[str, Seen]) -> dict[str, str]:
     return found | same_name(others, list(seen), VIDEO_KEYS, alone=False)
 
 
-def _hint(name: str, seen: Mapping[str, Seen]) -> str:
+def _hint(name: str, seen: Mapping[str, Seen], named: Collection[str]) -> str:
     base = ENDINGS.sub("", name.replace("\\", "/").split("/")[-1])
     alike = [video for video in seen if video.split("/")[-1].casefold() == base.casefold()]
     if len(alike) > 1:
         return f"{alike[0]!r} and {alike[1]!r} both fit: write the path below --videos"
-    bases = {video.split("/")[-1]: video for video in list(seen)[:CLOSE]}
+    letters = re.sub(r"[0-9]", "", base)
+    bases = {
+        last: video
+        for video in list(seen)[:CLOSE]
+        if (last := video.split("/")[-1]) and not (video in named and re.sub(r"[0-9]", "", last) == letters)
+    }  # fall-08 is no misspelling of fall-30, which has lines of its own
     close = get_close_matches(base, bases, n=1, cutoff=0.7)
     return f"Is it {bases[close[0]]!r}? Correct the name" if close else "Add the video, or remove the line"
 

@@ -25,7 +25,7 @@ from features.running.ranks import ALONE, Ranks, device_of_rank
 from features.storage.rates import note_of_many, rates_of, usual_rate
 from features.storage.store import Store
 from train.checkpoint import Run
-from train.checks.labels import usual_subset
+from train.checks.labels import training_subset
 from train.config import Config, Data, TrainingError
 from train.data.dataset import Samples
 from train.data.memory import Memory
@@ -48,6 +48,7 @@ class Material:
     store: Store
     truth: Annotations  # of the labelled videos; its classes are those of the whole file
     unlabelled: Unlabelled | None = None
+    whole: Annotations | None = None  # of all subsets, as read
 
     @property
     def streams(self) -> set[str]:
@@ -77,25 +78,7 @@ def open_material(data: Data) -> Material:
     unlabelled = find_unlabelled(data, everything, truth, store)
     if unlabelled is not None:
         print(unlabelled.remark, file=sys.stderr)
-    return Material(store, truth, unlabelled)
-
-
-def training_subset(truth: Annotations, data: Data) -> str:
-    """The subset asked for, else the one that everybody trains on, else the only one that is not for testing."""
-    usual = usual_subset(truth)
-    there = {subset.lower(): subset for subset in truth.subsets}
-    name = data.subset or usual
-    if name.lower() in there:
-        return name
-    left = [subset for subset in truth.subsets if not subset.lower().startswith("test")]
-    if not data.subset and len(left) == 1:
-        print(f"{data.annotations}: no subset {usual!r}; learning from {left[0]!r}, the only one that is not for "
-              f"testing (--train-subset says another)", file=sys.stderr)  # fmt: skip
-        return left[0]
-    raise TrainingError(
-        f"{data.annotations}: no video of subset {name!r}; subsets there: "
-        f"{', '.join(map(repr, truth.subsets))}. Say which to learn from with --train-subset"
-    )
+    return Material(store, truth, unlabelled, everything)
 
 
 def assemble(config: Config, material: Material, folder: Path, ranks: Ranks = ALONE) -> tuple[Run, Samples]:

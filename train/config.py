@@ -144,10 +144,14 @@ class Config:
     optimiser: Optimiser = field(default_factory=Optimiser)
     head_options: Mapping[str, Any] = field(default_factory=dict)  # what differs from the head's own defaults
     method_options: Mapping[str, Any] = field(default_factory=dict)  # what differs from the method's own defaults
+    reasons: Mapping[str, str] = field(default_factory=dict)  # by path, why a setting is as it is, where it was
+    # proposed (flowless.suggest); changes nothing
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise TrainingError(f"seed = {self.seed}: expected 0 to 4294967295, what the generators take")
+        if not all(isinstance(why, str) for why in self.reasons.values()):
+            raise TrainingError("reasons: expected a sentence for each path of a setting")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

@@ -36,11 +36,12 @@ from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
 from features.running.ranks import Ranks, joined
 from train.assemble import Material, check_members, open_material, without_missing
+from train.checks.beforehand import tell_beforehand
 from train.config import Config, Data, TrainingError
 from train.methods import METHODS
 from train.recipes.choosing import by_recipe, for_epochs
 from train.recipes.recipe import NAMES
-from train.settings import set_values
+from train.settings import reasons_left, set_values
 from train.whole_run import Ready, carry_out, make_ready, with_usual_cues
 
 
@@ -84,7 +85,7 @@ def told_by_first(ranks: Ranks) -> Iterator[None]:
 def configure(args: argparse.Namespace) -> tuple[Config, Material]:
     """The run's configuration: a recipe or a config.json, then options, then --set, in this order."""
     saved = args.config or (args.out / "config.json" if args.resume and not args.features else None)
-    config = Config.read(saved) if saved else Config()
+    started = config = Config.read(saved) if saved else Config()
     config = replace(config, data=chosen(config.data, args), **options(args))
     choose_device(config.device)  # before anything is read for one that is not there
     for name in ("features", "annotations"):
@@ -94,14 +95,19 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
     material = open_material(config.data)
     if not saved and not args.cues:
         config = with_usual_cues(config, material)
+    many = (len(material.truth.videos), material.num_steps, material.truth.dataset)
     if not saved or args.recipe:
-        many = (len(material.truth.videos), material.num_steps, material.truth.dataset)
         config = by_recipe(config, args.recipe or "auto", args.head or config.model.head, *many)
-    elif args.head:
-        config = replace(config, model=replace(config.model, head=args.head))
+    elif args.head and args.head != config.model.head:  # settings of one head are none of another's
+        print(f"{saved}: is for the head {config.model.head}; {args.head} starts from its recipe", file=sys.stderr)
+        config = by_recipe(config, config.recipe or "auto", args.head, *many)
     config = for_epochs(config, args.epochs)
     config = set_values(config, args.set)
+    config = replace(config, reasons=reasons_left(started, config))
     check_members(config)
+    if not args.resume and material.whole is not None:
+        subset = next(iter(material.truth.videos.values())).subset
+        tell_beforehand(material.store, material.truth, material.whole, subset, config.sampling.max_length)
     return config, without_missing(config, material, args.out)
 
 

@@ -204,7 +204,20 @@ def difference(before: Any, after: Any) -> list[str]:
     """The settings in which two configurations differ, as sentences; what only changes speed is left out."""
     old, new = (flat(json.loads(json.dumps(dataclasses.asdict(config)))) for config in (before, after))
     paths = [path for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]
-    return [f"{path} was {old.get(path)!r}, is {new.get(path)!r}" for path in paths if path not in WITHOUT_EFFECT]
+    told = (path for path in paths if path not in WITHOUT_EFFECT and not path.startswith("reasons."))
+    return [f"{path} was {old.get(path)!r}, is {new.get(path)!r}" for path in told]
+
+
+def reasons_left(before: Any, after: Any) -> dict[str, str]:
+    """Of the reasons of a configuration those of settings that another one has left as they were."""
+    old, new = (flat(dataclasses.asdict(config)) for config in (before, after))
+
+    def same(path: str) -> bool:
+        section, _, name = path.partition(".")
+        place = f"{section}_options.{name}" if section in ("head", "method") else path
+        return old.get(place) == new.get(place) and (section != "head" or old["model.head"] == new["model.head"])
+
+    return {path: why for path, why in before.reasons.items() if same(path)}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -18,9 +18,10 @@ from typing import IO, Literal, NamedTuple
 import numpy as np
 
 from features.files.layout import StoreError
+from features.files.many_file import HDF5, PICKLES, array_in, members, shape_in
 from features.files.strict_json import read_text
 
-SUFFIXES = (".npy", ".npz", ".csv")
+SUFFIXES = (".npy", ".npz", ".pkl", ".csv")
 USUAL_NAMES = ("feats", "features", "arr_0")  # of the array in an .npz file: ActionFormer's, others', numpy's own
 # What numpy's reader of headers raises on bytes that are none.
 _BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, EOFError, OverflowError, RecursionError, MemoryError)
@@ -44,6 +45,10 @@ def shape_of(file: Path, name: str | None = None, *, sequence: bool = True) -> t
     if file.suffix == ".csv":
         rows, columns, _ = _csv_rows(file)
         return len(rows), len(columns)
+    if file.suffix in HDF5 + PICKLES:
+        shape, dtype = shape_in(file, _member(file, name))
+        header = Header(shape, False, dtype, 0)
+        return _two_dimensions(file, header) if sequence else shape
     with _opened(file, name) as (stream, size):
         header = _header(file, stream, size)
     return _two_dimensions(file, header) if sequence else header.shape
@@ -56,6 +61,9 @@ def read_array(file: Path, name: str | None = None, *, sequence: bool = True) ->
     """
     if file.suffix == ".csv":
         return _csv(file)
+    if file.suffix in HDF5 + PICKLES:
+        array = array_in(file, _member(file, name))
+        return array.reshape(_two_dimensions(file, Header(array.shape, False, array.dtype, 0))) if sequence else array
     with _opened(file, name) as (stream, size):
         header = _header(file, stream, size)
         shape = _two_dimensions(file, header) if sequence else header.shape
@@ -102,16 +110,27 @@ def _opened(file: Path, name: str | None) -> Iterator[tuple[IO[bytes], int]]:
         raise StoreError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
-def _chosen(file: Path, members: list[str], name: str | None) -> str:
+def _member(file: Path, name: str | None) -> str:
+    """The array of an HDF5 file or a pickle that holds the features; "" is all of a pickle of one array."""
+    return _of_names(file, [one.name for one in members(file)], None) if name is None else name
+
+
+def _chosen(file: Path, entries: list[str], name: str | None) -> str:
     """The member of an .npz file that holds the features."""
-    names = [member.removesuffix(".npy") for member in members if member.endswith(".npy")]
+    return _of_names(file, [one.removesuffix(".npy") for one in entries if one.endswith(".npy")], name) + ".npy"
+
+
+def _of_names(file: Path, names: list[str], name: str | None) -> str:
     usual = [one for one in USUAL_NAMES if one in names]
     chosen = name or (usual[0] if usual else names[0] if len(names) == 1 else None)
     if chosen not in names:
         asked = f"no array {name!r}: " if name else ""
         there = ", ".join(map(repr, names[:8])) or "none"
-        raise StoreError(f"{file}: {asked}its arrays are {there}. Say which holds the features with --array NAME")
-    return f"{chosen}.npy"
+        raise StoreError(
+            f"{file}: {asked}its arrays are {there}. Say which holds the features with --array NAME, "
+            f"or, if each is a video, read the file with --file {file}"
+        )
+    return chosen
 
 
 def _header(file: Path, stream: IO[bytes], size: int) -> Header:

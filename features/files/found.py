@@ -30,6 +30,7 @@ class Found(NamedTuple):
     stream: str | None = None  # None: its columns say
     rate: Path | None = None  # the file of its frame rate
     times: Path | None = None  # the file of its times
+    member: str | None = None  # the array in a file of many videos
 
     @property
     def of_video_features(self) -> bool:

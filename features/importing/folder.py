@@ -88,7 +88,7 @@ def _timing(request: Request, items: Sequence[Item], outcome: ImportOutcome) -> 
             f"--fps {request.fps:g} is not used for {len(differ)} videos whose rate the annotations know otherwise, "
             f"e.g. {differ[0]}"
         )
-    return replace(timing, window=window, stride=stride)
+    return replace(timing, window=window, stride=stride * request.every)
 
 
 def _timed(items: Sequence[Item], timing: Timing) -> TimedClips | None:
@@ -113,15 +113,19 @@ def _settings(request: Request, item: Item, timing: Timing, stream: str) -> dict
         "backbone": request.backbone,
         "columns": [chosen.start, chosen.stop],
         "clips": "stretched" if request.stretch else [timing.window, timing.stride],
+        **({"every": request.every} if request.every > 1 else {}),
     }
 
 
 def _import_one(request: Request, item: Item, timing: Timing, placement: Placement, stored: Stored) -> None:
     file = item.found.file
-    array = read_array(file, request.array)
+    array = read_array(file, request.array if item.found.member is None else item.found.member)
     if request.transposed:
         array = array.T
+    array = array[:: request.every]
     source = f"{request.folder.resolve().name}/{file.relative_to(request.folder).as_posix()}"
+    if item.found.member:
+        source += f"/{item.found.member}"
     for stream, chosen in item.columns.items():
         features = native(array[:, chosen])
         if features.shape[1] != chosen.stop - chosen.start:
@@ -139,6 +143,8 @@ def _import_one(request: Request, item: Item, timing: Timing, placement: Placeme
         if not request.replace:
             refuse_other_origin(before, source, stream)
         identity = {"fingerprint": made, "feature_id": fingerprint(settings), "backbone": request.backbone}
-        origin = {"origin": IMPORTED, "imported_from": source}
+        origin: dict[str, Any] = {"origin": IMPORTED, "imported_from": source}
+        if request.resampled:
+            origin["resampled"] = True
         arrays = {"features": features, "t_center": placement.t_center}
         write_part(request.store, Part(item.video, stream, arrays, {**placement.attributes, **identity, **origin}))

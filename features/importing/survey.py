@@ -15,12 +15,13 @@ from features.files.array_file import SUFFIXES, shape_of
 from features.files.found import Found, find, refuse_twice, walk
 from features.files.grid_file import read_grid_file
 from features.files.layout import StoreError
+from features.files.many_file import members
 from features.files.naming import Naming, folded, suggestion
 from features.importing.annotated import Known
 from features.storage.npy import default_columns, refuse_transposed
 
 Columns = dict[str, slice]
-OPTIONS = {".npy": "--npy", ".npz": "--npy", ".csv": "--csv"}  # which option reads which files
+OPTIONS = {".npy": "--npy", ".npz": "--npy", ".pkl": "--npy", ".csv": "--csv"}  # which option reads which files
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Request:
     transposed: bool = False
     backbone: str = "unknown"
     replace: bool = False
+    files: tuple[Path, ...] = ()  # of many videos each; then the folder is theirs
+    resampled: bool = False  # videos were brought to the rate `fps` before: it need not be the annotated one
+    every: int = 1  # rows to a step: the others are left out
 
 
 class Item(NamedTuple):
@@ -76,6 +80,8 @@ def printable(text: str) -> str:
 def find_features(request: Request, outcome: ImportOutcome) -> list[Found]:
     """The files of features below the folder; one that is itself called flow holds flow, unless --columns says."""
     folder = request.folder
+    if request.files:
+        return [Found(file, one.video, one.stream, member=one.name) for file in request.files for one in members(file)]
     if not folder.is_dir():
         what = "is a file; name the folder that it lies in" if folder.exists() else "no such directory"
         raise StoreError(f"{folder}: {what}")
@@ -87,7 +93,10 @@ def find_features(request: Request, outcome: ImportOutcome) -> list[Found]:
         remedy = (
             f"Read them with {meant} {folder}" if meant else "Save each (T, D) array with np.save('VIDEO.npy', array)"
         )
-        raise StoreError(f"{folder}: no {' or '.join(request.suffixes)} files here; found {there}. {remedy}")
+        if {".pt", ".pth"} & set(dict(others)):
+            remedy = "For each: np.save('VIDEO.npy', torch.load(FILE, weights_only=True).numpy())"
+        wanted = " or ".join([", ".join(request.suffixes[:-1]), request.suffixes[-1]][len(request.suffixes) < 2 :])
+        raise StoreError(f"{folder}: no {wanted} files here; found {there}. {remedy}")
     if left := [file for file in walk(folder) if file.suffix in OPTIONS and file.suffix not in request.suffixes]:
         option = OPTIONS[left[0].suffix]
         outcome.notes.append(f"{len(left)} {left[0].suffix} files are left alone, e.g. {left[0]}; {option} reads them")
@@ -107,15 +116,17 @@ def look(request: Request, found: Sequence[Found], outcome: ImportOutcome) -> li
     items, squeezed = [], []
     for one, video in zip(found, videos, strict=True):
         try:
-            num_steps, width = shape_of(one.file, request.array)
+            name = request.array if one.member is None else one.member
+            num_steps, width = shape_of(one.file, name)
             if request.transposed:
                 num_steps, width = width, num_steps
+            num_steps = -(-num_steps // request.every)
             columns = request.columns if request.columns and not one.stream else default_columns(width, one.stream)
             items.append(Item(one, video, (num_steps, width), columns))
-            if one.file.suffix != ".csv" and len(shape_of(one.file, request.array, sequence=False)) > 2:
+            if one.file.suffix != ".csv" and len(shape_of(one.file, name, sequence=False)) > 2:
                 squeezed.append(one.file)
         except StoreError as error:
-            outcome.fail(one.file, error)
+            outcome.fail(one.file, error if one.member is None else StoreError(f"{one.file}: {one.member}: {error}"))
     if not items:
         raise StoreError(f"{request.folder}: none of {len(found)} files could be imported; the reasons stand above")
     refuse_twice([(item.video, stream, item.found.file) for item in items for stream in item.columns])

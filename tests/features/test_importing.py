@@ -399,7 +399,7 @@ def test_what_cannot_be_read_is_said_by_its_kind(folder: Path, capsys: pytest.Ca
     for options, words in (
         ("--npy none", "none: no such directory"),
         ("--npy pt/a.pt", "is a file; name the folder that it lies in"),
-        ("--npy pt", "no .npy or .npz files here; found 1 .pt"),
+        ("--npy pt", "no .npy, .npz or .pkl files here; found 1 .pt"),
         ("--npy csv", "found 1 .csv. Read them with --csv csv"),
     ):
         assert run(f"{options} --features a.h5 --fps 25") == 2

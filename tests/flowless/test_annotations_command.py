@@ -38,6 +38,16 @@ def test_a_table_of_four_columns_becomes_annotations_that_train_reads(videos: Pa
     assert read_annotations(videos.parent / "out.json").num_segments == 2
 
 
+def test_a_video_of_another_number_is_no_misspelling_of_one_that_has_lines(
+    videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(videos / "fall-30.mp4", 2.0)
+    assert run(videos, "video,start,end,label\nfall-30,0,1,run\nfall-08,0,1,run\n")[0] == 3
+    told = capsys.readouterr().err
+    assert "no video 'fall-08'" in told
+    assert "Add the video, or remove the line" in told
+
+
 def test_frames_become_seconds_by_the_rate_given_or_the_videos_own(videos: Path) -> None:
     assert run(videos, "video,start_frame,end_frame,label\none,5,15,run\n")[1]["a/one"]["annotations"][0][
         "segment"

@@ -12,7 +12,8 @@ import features
 from detect.heads.actionformer.head import ActionFormer
 from detect.model.detector import Detector
 from evaluate.files.annotations import read_annotations
-from train.assemble import assemble, open_material, training_subset
+from train.assemble import assemble, open_material
+from train.checks.labels import training_subset
 from train.config import Config, Data
 from train.log import read
 from train.recipes import RECIPES

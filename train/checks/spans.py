@@ -142,7 +142,7 @@ def _rates(store: Store, truth: Annotations, first: dict[str, TableRow], made_el
             unknown,
         )
     wrong = other_rates(truth, {video: row.fps for video, row in first.items() if row.fps > 0})
-    if wrong and made_elsewhere:
+    if wrong and made_elsewhere and not _resampled(store, next(iter(wrong)), first):
         video, (ours, theirs) = next(iter(wrong.items()))
         yield Finding(
             "fps-differs",
@@ -168,6 +168,14 @@ def _rates(store: Store, truth: Annotations, first: dict[str, TableRow], made_el
             remedy,
             others,
         )
+
+
+def _resampled(store: Store, video: str, first: Mapping[str, TableRow]) -> bool:
+    """Whether the videos were brought to another rate before features were made of them (features.importer)."""
+    try:
+        return bool(store.attributes(video, first[video].stream).get("resampled", False))
+    except StoreError:
+        return False
 
 
 def _ends(
