@@ -40,7 +40,7 @@ demo: $(READY)
 study: $(READY)
 	$(MAKE) --no-print-directory study-runs WORLD=study
 
-STUDENTS := second random further
+STUDENTS := second random further brief long
 study-runs: world $(STUDENTS:%=$(WORLD)/nano_rgb_%.pt)
 	$(PY) -m extract.rgb --stream rgb_motion --videos $(VIDEOS) --features $(FEATURES) --backbone nano --workers $(WORKERS)
 	for student in $(STUDENTS); do $(PY) -m extract.rgb --stream rgb_$$student --weights $(WORLD)/nano_rgb_$$student.pt \
@@ -62,6 +62,14 @@ $(WORLD)/nano_rgb_random.pt: flow/pretraining.h5
 
 $(WORLD)/nano_rgb_further.pt: | world
 	$(PY) $(LEARN) --features $(FEATURES) --videos '$(VIDEOS)/training_*.mp4' --init extract/weights/nano_rgb_motion.pt --epochs 2 --out $@
+
+# The same student after an epoch of six, and the RGB network after 14 epochs of pretraining, not eight.
+$(WORLD)/nano_rgb_brief.pt: flow/pretraining.h5
+	$(PY) -m extract.motion --cue flow --flow flow/pretraining.h5 --videos $(OTHERS) --features features/pretraining.h5 --backbone nano --workers $(WORKERS)
+	$(PY) $(LEARN) --features features/pretraining.h5 --videos $(OTHERS) --epochs 1 --out $@
+
+$(WORLD)/nano_rgb_long.pt: $(READY)
+	$(PY) -m extract.pretrain --cue rgb --seed 0 --epochs 14 --out $@
 
 # Of the world of the pretraining motions, videos and flow are all that a student's teacher needs.
 flow/pretraining.h5: $(READY)

@@ -8,7 +8,7 @@ and their scores (`evaluate.run`). Rows that need a teacher wait for it. Runs th
 go on after an interruption, or to add a seed, repeat the command. --only ROW makes some rows, --dry-run lists what is
 left.
 The store must hold the streams that the rows read: rgb, rgb_motion, rgb_twin, flow, gradient, and for the controls
-rgb_second, rgb_random and rgb_further (`make study` makes them all).
+rgb_second, rgb_random, rgb_further, rgb_brief and rgb_long (`make study` makes them all).
 """
 
 import argparse

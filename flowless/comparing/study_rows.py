@@ -7,8 +7,8 @@ MOTION, JOINT = ("--teacher", "motion-only"), ("--joint-teacher", CEILING)
 SUPERVISED, DECOMPOSED, DIRECT = "--method supervised --cues", "--method decomposed --cues", "--method direct --cues"
 
 
-def _unlabelled(method: Method, name: str) -> Method:
-    return Method(name, method.options, method.reads, (MOTION, JOINT), unlabelled=True)
+def _unlabelled(method: Method, name: str, options: str = "") -> Method:
+    return Method(name, method.options + options, method.reads, (MOTION, JOINT), unlabelled=True)
 
 
 _ALONE, _WITH_STUDENT = OF_FLOW["rgb-only"].reads, SECOND.reads
@@ -28,9 +28,15 @@ ROWS = (
     Method("two RGB networks, no teacher", f"{SUPERVISED} rgb,rgb_second", _WITH_STUDENT),
     Method("decomposed (student of a random network)", f"{DECOMPOSED} rgb,rgb_random", _WITH_STUDENT, (MOTION,)),
     Method("decomposed (student taught further)", f"{DECOMPOSED} rgb,rgb_further", _WITH_STUDENT, (MOTION,)),
+    Method("decomposed (student of 1 epoch)", f"{DECOMPOSED} rgb,rgb_brief", _WITH_STUDENT, (MOTION,)),
+    _unlabelled(OF_FLOW["decomposed"], "decomposed + 10 unlabelled", " --unlabelled-videos 10"),
+    _unlabelled(OF_FLOW["decomposed"], "decomposed + 30 unlabelled", " --unlabelled-videos 30"),
     _unlabelled(OF_FLOW["decomposed"], "decomposed + unlabelled"),
     _unlabelled(OF_FLOW["decomposed-frozen"], "frozen + unlabelled"),
     _unlabelled(OF_FLOW["direct"], "direct + unlabelled"),
+    Method("rgb-only (14 epochs)", f"{SUPERVISED} rgb_long", _ALONE),
+    Method("two-stream (14 epochs)", f"{SUPERVISED} rgb_long,flow", OF_FLOW[CEILING].reads),
+    Method("decomposed (14 epochs)", f"{DECOMPOSED} rgb_long,rgb_motion", _WITH_STUDENT, (MOTION,)),
     OF_GRADIENT["motion-only-gradient"].called("motion-only (gradient)"),
     OF_GRADIENT["two-stream-gradient"].called("two-stream (gradient)"),
     Method(

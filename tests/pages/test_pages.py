@@ -162,7 +162,7 @@ def test_help_has_an_example_that_works_on_the_files_of_the_demo(module: Path, m
     for name, here in DEMO_LEAVES.items():
         lay(made / here, folder / name)
     for example in on_the_demo(module):
-        run(example)
+        run(example, {})
 
 
 def test_every_reason_is_needed() -> None:
