@@ -57,6 +57,7 @@ WRONG_FILE = {
     "flowless.doctor": "--features wrong.txt --annotations wrong.txt",
     "flowless.probe": "--videos missing.mp4",
     "flowless.study": "--features wrong.txt --annotations wrong.txt --out out",
+    "flowless.suggest": "--annotations wrong.txt --out out.json",
     "train.run": "--features wrong.txt --annotations wrong.txt --out out",
 }
 

@@ -21,7 +21,7 @@ from features.files.layout import StoreError
 NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
 
-class RefusedError(pickle.UnpicklingError):
+class PickleError(pickle.UnpicklingError):
     """Something that is no array."""
 
 
@@ -32,7 +32,7 @@ class DType:
         if isinstance(name, bytes):
             name = name.decode("latin1")
         if not isinstance(name, str) or name.lstrip("<>=|") not in NUMBERS:
-            raise RefusedError(f"an array of {name!r:.40}, not of plain numbers")
+            raise PickleError(f"an array of {name!r:.40}, not of plain numbers")
         self.name, self.order = name.lstrip("<>=|"), "="
 
     def __setstate__(self, state: Any) -> None:
@@ -59,10 +59,10 @@ def as_array(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     if isinstance(data, str):  # of Python 2
         data = data.encode("latin1")
     if not isinstance(dtype, DType) or not isinstance(data, bytes | bytearray) or not isinstance(shape, tuple):
-        raise RefusedError("an array of Python objects")
+        raise PickleError("an array of Python objects")
     lengths = [length for length in shape if type(length) is int and length >= 0]
     if len(lengths) != len(shape) or order not in ("C", "F") or len(data) != math.prod(shape) * dtype.plain.itemsize:
-        raise RefusedError(f"an array of {shape!r:.40}, of which {len(data):,} bytes are there")
+        raise PickleError(f"an array of {shape!r:.40}, of which {len(data):,} bytes are there")
     return np.frombuffer(data, dtype.plain).reshape(shape, order=order)
 
 
@@ -75,7 +75,7 @@ def from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C", *rest: Any)
 def encoded(text: str, encoding: str = "latin1") -> bytes:
     """How older pickles put bytes down."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise RefusedError(f"text in {encoding!r:.40}")
+        raise PickleError(f"text in {encoding!r:.40}")
     return text.encode("latin1")
 
 
@@ -101,11 +101,11 @@ class ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN:
-            raise RefusedError(f"{module}.{name}, which is no array")
+            raise PickleError(f"{module}.{name}, which is no array")
         return KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        raise RefusedError("parts that lie in other files")
+        raise PickleError("parts that lie in other files")
 
 
 def read_pickle(file: Path) -> Any:
@@ -115,7 +115,7 @@ def read_pickle(file: Path) -> Any:
             found = ArrayUnpickler(stream, encoding="latin1").load()
     except OSError as error:
         raise StoreError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except RefusedError as error:
+    except PickleError as error:
         raise StoreError(
             f"{file}: holds {error}. Arrays, dictionaries and lists of them are read; anything else would have to be "
             "run. If you trust whoever made the file, load it yourself and save each (T, D) array with "

@@ -63,7 +63,7 @@ GIVEN = {
     "quickstart.md": {"demo/videos": "world/videos"}
     | {"demo/runs/seed0/decomposed/detector.pt": "runs/decomposed/detector.pt"},
     "thumos14.md": {"thumos/i3d_features": "i3d", "thumos/annotations/thumos14.json": TRUTH, "thumos14.json": TRUTH},
-    "training.md": DEMO,
+    "training.md": DEMO | THUMOS | {"thumos14.json": TRUTH},
     "unlabelled.md": {"features/study.h5": "store.h5", "features/more.h5": "store.h5", "study/annotations.json": TRUTH}
     | {f"runs/{name}/detector.pt": f"runs/{name}/detector.pt" for name in ("flow", "two-stream")},
     "watching.md": VIDEOS | DECOMPOSED | FOUND | {"annotations.json": TRUTH},
