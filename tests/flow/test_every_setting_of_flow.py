@@ -16,6 +16,7 @@ from flow.tvl1_common.parameters import Parameters
 STORE: dict[str, Any] = {
     "cue": "gradient", "short_side": 320, "crop": 112, "codec": "jpeg", "bound": 10.0,
     "parameters": Parameters(warps=2), "backend": "opencv", "min_decoded": 0.5, "fps": 15.0,
+    "width": 448, "rule": "torchvision/1",
 }  # fmt: skip
 CHANGE_NOTHING = {"decoder": "counts where it gives other pixels, by the video's decoded_by"}
 TVL1_OTHER: dict[str, Any] = {
