@@ -1,8 +1,8 @@
 """Which settings suit my data: proposed from lengths, overlaps and classes, each with its reason, as a config to run.
 
-    python -m flowless.suggest --annotations annotations.json --out config.json
-    python -m flowless.suggest --annotations annotations.json --features features/mine.h5 --out config.json
-    python -m train.run --config config.json --features features/mine.h5 --out runs/mine
+    python -m flowless.suggest --annotations demo/annotations.json --features features/demo.h5 --out config.json
+    python -m flowless.suggest --annotations annotations.json --out config.json    # before there are features
+    python -m train.run --config config.json --features features/demo.h5 --out runs/suggested
 
 Before features are made it says how to make them (window, stride); with --features it takes those that are there, with
 --videos their frame rates and durations. Training takes the file as it is: options given beside --config count more.
