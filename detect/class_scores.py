@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from command.errors import shown
 from detect.model.detector import DetectorError
-from evaluate.files.reading import is_number, json_of, shown
+from evaluate.files.reading import is_number, json_of
 
 NAMED = 5  # videos or classes in a message
 WARNING = (

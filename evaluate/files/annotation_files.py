@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from command.errors import FlowlessError
-from evaluate.files.reading import is_number, json_of, shown, text_of
+from command.errors import FlowlessError, shown
+from evaluate.files.reading import is_number, json_of, text_of
 
 THUMOS_SUBSETS = {"test": "Test", "val": "Validation"}
 MMACTION2_SUBSETS = {"train": "training", "val": "validation", "test": "testing"}  # ActivityNet's names

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from command.errors import FlowlessError
+from command.errors import FlowlessError, shown
 from command.writing import write_whole
-from evaluate.files.reading import is_number, json_of, shown
+from evaluate.files.reading import is_number, json_of
 
 DEGENERATE = ("refuse", "drop", "keep")
 

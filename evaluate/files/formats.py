@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from command.errors import shown
+from command.plain_pickle import PickleError, read_plain
 from evaluate.files.annotations import Annotations
 from evaluate.files.class_ids import ClassIdError, ClassIds, names_of_ids
 from evaluate.files.detections import DetectionError, Detections, detections_from_json, make_detections
 from evaluate.files.names import ENDINGS
-from evaluate.files.plain_pickle import PickleError, read_plain
-from evaluate.files.reading import bytes_of, collector_paused, is_number, json_of, shown
+from evaluate.files.reading import bytes_of, collector_paused, is_number, json_of
 from evaluate.files.tables import COLUMNS, Rows, columns_of, csv_rows, has_column_names, text_rows
 
 PICKLES, TABLES = (".pkl", ".pickle"), (".csv", ".tsv")

@@ -6,15 +6,13 @@ Each function takes the exception to raise, so that a file says what it was read
 import contextlib
 import gc
 import json
-import reprlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from command.errors import shown
+
 WHOLE_NUMBER_DIGITS = 4000  # Python refuses to write longer ones as text
-_brief = reprlib.Repr()
-_brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 60, 60
-_brief.maxdict = _brief.maxlist = _brief.maxtuple = 3
 
 
 class _NamedTwice(ValueError):
@@ -98,14 +96,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise _NamedTwice(f"names {shown(twice)} twice in one object")
     return found
-
-
-def shown(value: object) -> str:
-    """A value in a few words for a message, whatever it is: deep, endless, or a number of a million digits."""
-    try:
-        return _brief.repr(value)
-    except (ValueError, RecursionError):
-        return f"a {type(value).__name__} too large to show"
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from command.errors import shown
 from evaluate.files.detections import DetectionError
-from evaluate.files.reading import shown, text_of
+from evaluate.files.reading import text_of
 
 DELIMITERS = ",;\t|"
 COLUMNS = {

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from command.errors import FlowlessError
-from evaluate.files.reading import bytes_of, is_number, json_of, shown
+from command.errors import FlowlessError, shown
+from evaluate.files.reading import bytes_of, is_number, json_of
 
 SCHEMA = "flowless/report/1"
 RGB_ONLY = "RGB-only"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluate.files.plain_pickle import PickleError, read_plain
+from command.plain_pickle import PickleError, read_plain
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)

@@ -121,6 +121,13 @@ def test_pickles_of_every_protocol_give_the_arrays_that_were_put_down(
     assert np.array_equal(found["b"][0], there["b"][0])  # type: ignore[index]
 
 
+def test_an_array_of_three_axes_in_a_pickle_keeps_them(tmp_path: Path) -> None:
+    there = np.asfortranarray(DRAW.random((4, 1, 3)).astype("f4"))
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps([there, np.zeros((0, 3), "f4")]))
+    found, empty = read_pickle(tmp_path / "x.pkl")
+    assert np.array_equal(found, there) and empty.shape == (0, 3)
+
+
 class Runs:
     """Unpickled by any other reader, it leaves a file."""
 

@@ -1,6 +1,7 @@
 """Pickles as data: lists, dicts, text, numbers and numpy arrays of numbers or text, rebuilt without running anything.
 
-    table = read_plain(path.read_bytes())
+    table = read_plain(path.read_bytes())               # arrays as lists
+    features = read_plain(path.read_bytes(), array_of)  # as arrays
 
 A pickle is a program: `pickle.load` calls whatever functions it names, and even "numpy only" lets a file build
 arrays of pointers that crash the interpreter. Here nothing is looked up or called. The opcodes are listed by
@@ -14,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaluate.files.plain_arrays import ArrayType, PickleError, type_named, values_of
-from evaluate.files.reading import shown
+from command.errors import shown
+from command.plain_arrays import ArrayType, PickleError, type_named, values_of
 
+Arrays = Callable[[Any, Any, Any, bool], Any]  # bytes, type, shape, whether they stand column by column -> the array
 MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")  # numpy 1 and 2
 NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
 REMEDIES = {
@@ -37,7 +39,7 @@ class _Name:
 class _Array:
     """An array; `values` comes with the opcode that fills it. Its address is its identity, as for a list."""
 
-    values: list[Any] | None = None
+    values: Any = None
 
 
 @dataclass
@@ -49,6 +51,7 @@ class _Machine:
     """
 
     left: int
+    arrays: Arrays
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
@@ -82,12 +85,13 @@ class _Machine:
         return self.memo[place]
 
 
-def read_plain(content: bytes) -> Any:
-    """The value in a pickle: dict, list, tuple, text, bytes, number, bool or None; arrays come as lists.
+def read_plain(content: bytes, arrays: Arrays = values_of) -> Any:
+    """The value in a pickle: dict, list, tuple, text, bytes, number, bool or None; arrays come as lists, or as `arrays`
+    makes them.
 
     Raises PickleError. A value that stands in several places of the pickle is the same object in all of them.
     """
-    machine = _Machine(len(content))
+    machine = _Machine(len(content), arrays)
     try:
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name == "STOP":
@@ -141,7 +145,7 @@ def _finished(value: Any) -> Any:
     return value
 
 
-def _values(array: _Array) -> list[Any]:
+def _values(array: _Array) -> Any:
     if array.values is None:
         raise PickleError("damaged: an array without values")
     return array.values
@@ -220,10 +224,11 @@ def _made(machine: _Machine, called: _Name, arguments: tuple[Any, ...]) -> Any:
         return _Array()  # its type and values come with the BUILD opcode
     if module in MULTIARRAY and name == "scalar" and len(arguments) == 2:
         of, raw = arguments
-        return _values_of(machine, raw, of, (), False)[0]
+        machine.spend(_size(raw))
+        return values_of(raw, of, (), False)[0]
     if module in NUMERIC and name == "_frombuffer" and len(arguments) == 4:
         raw, of, shape, order = arguments
-        return _Array(_values_of(machine, raw, of, shape, order == "F"))
+        return _Array(_filled(machine, raw, of, shape, order == "F"))
     if module == "numpy" and name == "dtype" and arguments:
         return type_named(arguments[0])
     if module == "_codecs" and name == "encode" and len(arguments) == 2:  # how protocol 2 writes bytes
@@ -238,10 +243,13 @@ def _made(machine: _Machine, called: _Name, arguments: tuple[Any, ...]) -> Any:
     raise PickleError(f"it holds {_called(called)}, not only arrays, lists and numbers")
 
 
-def _values_of(machine: _Machine, raw: Any, of: Any, shape: Any, by_column: bool) -> list[Any]:
-    if isinstance(raw, bytes | bytearray | str | list):
-        machine.spend(len(raw))
-    return values_of(raw, of, shape, by_column)
+def _filled(machine: _Machine, raw: Any, of: Any, shape: Any, by_column: bool) -> Any:
+    machine.spend(_size(raw))
+    return machine.arrays(raw, of, shape, by_column)
+
+
+def _size(raw: Any) -> int:
+    return len(raw) if isinstance(raw, bytes | bytearray | str | list) else 0
 
 
 def _build(machine: _Machine) -> None:
@@ -253,7 +261,7 @@ def _build(machine: _Machine) -> None:
         target.order = order
     elif isinstance(target, _Array) and isinstance(state, tuple) and len(state) == 5:
         _, shape, of, by_column, raw = state
-        target.values = _values_of(machine, raw, of, shape, bool(by_column))
+        target.values = _filled(machine, raw, of, shape, bool(by_column))
     else:
         raise PickleError(f"damaged: it changes {_called(target)}")
 
