@@ -12,7 +12,6 @@ rgb_second, rgb_random, rgb_further, rgb_brief and rgb_long (`make study` makes 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +27,10 @@ from evaluate.metrics.scores import Score, judge
 from evaluate.metrics.significance import SeedsGain, gain_over_seeds
 from evaluate.reporting.cost_records import CostError, compare_cost, read_reports
 from features.running.options import parse_shard
-from flowless.comparing.methods import BASELINE, Method
+from flowless.comparing.methods import BASELINE, FIRST, Method
 from flowless.comparing.picture import draw
-from flowless.comparing.runs import Judged, Material, run_steps
+from flowless.comparing.running import ONE_THREAD, PREFIX
+from flowless.comparing.runs import Judged, Material, average_of, run_steps
 from flowless.comparing.study_rows import BY_NAME, ROWS
 from flowless.comparing.table import Result, markdown
 from flowless.comparing.told import Teller
@@ -40,8 +40,6 @@ from flowless.graph.runner import BLOCKED, FAILED, Runner
 
 SUBSETS = ("Validation", "Test", "TestShifted")
 TIOU = "0.3:0.1:0.7"
-PREFIX = (sys.executable, "-m")
-FIRST = "actionformer"  # the head of the picture and of the first tables
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,9 @@ class StudyRun:
 
     def scores(self) -> dict[str, float] | None:
         """Average mAP by subset in percent; None unless all are there."""
-        try:
-            read = {subset: json.loads((self.folder / f"{subset}.metrics.json").read_text()) for subset in SUBSETS}
-            return {subset: 100 * float(metrics["average_mAP"]) for subset, metrics in read.items()}
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        averages = {subset: average_of(self.folder / f"{subset}.metrics.json") for subset in SUBSETS}
+        there = {subset: 100 * average for subset, average in averages.items() if average is not None}
+        return there if len(there) == len(SUBSETS) else None
 
     def of(self, row: str) -> "StudyRun":
         """The run of another row with the same labels, seed and head."""
@@ -78,16 +74,8 @@ class StudyRun:
 
     def job(self, material: Material) -> Job:
         """Training, then detections and scores on every subset."""
-        options = [
-            "--head",
-            self.head,
-            "--train-videos",
-            str(self.labels),
-            "--recipe",
-            "small",
-            "--seed",
-            str(self.seed),
-        ]
+        options = ["--head", self.head, "--train-videos", str(self.labels)]
+        options += ["--recipe", "small", "--seed", str(self.seed)]
         options += ["--unlabelled-subset", "Training"] if self.row.unlabelled else []
         teachers = {option: (self.of(name).folder / "detector.pt", BY_NAME[name]) for option, name in self.row.teachers}
         judged = [
@@ -116,9 +104,7 @@ def work(args: argparse.Namespace) -> int:
         print(*(run.folder for run in left), sep="\n")
         return ExitCode.DONE
     teller = Teller(None, lambda: write_report(args, runs).splitlines() if shard == 0 else [])
-    runner = Runner(
-        ledger, args.workers, shard, PREFIX, {"OMP_NUM_THREADS": "1"}, changed=teller, waits_for_all=shard == 0
-    )
+    runner = Runner(ledger, args.workers, shard, PREFIX, ONE_THREAD, teller, waits_for_all=shard == 0)
     runner.run()
     if shard == 0:
         print(write_report(args, runs))

@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -204,3 +204,19 @@ class Backbone(nn.Module, ABC):
 def outputs_of(path: Path) -> tuple[str, ...]:
     """What a network with these weights gives of a clip: `Backbone.outputs`."""
     return (APPEARANCE, MOTION) if any(name.startswith("twin.") for name in read_state(path)) else (SINGLE,)
+
+
+class Row(Protocol):
+    """As much of a row of a table of networks as all have."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+
+
+def pooled(kind: type[Backbone], model: Row, doc: str, **said: Any) -> type[Backbone]:
+    """The backbone class of a row: it is called as the row is, and gives one vector a clip. said: more attributes."""
+    shape = {"dim": model.dim, "map_shape": (model.dim, 1, 1, 1)}
+    about = {"__module__": kind.__module__, "__doc__": doc, "name": model.name, "model": model}
+    return type(model.name, (kind,), {**about, **shape, **said})

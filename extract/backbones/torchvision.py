@@ -20,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from extract.backbones.base import Backbone
+from extract.backbones.base import Backbone, pooled
 from extract.backbones.libraries import import_library
 from extract.backbones.published import fetch
 from extract.backbones.scales import IMAGENET_MEAN, IMAGENET_STD, normalised
@@ -137,22 +137,18 @@ def keep_size_of_activations(network: nn.Module) -> None:
 
 
 def _declared(model: Model) -> type[Backbone]:
-    said = {
-        "__module__": __name__,
-        "__doc__": f"torchvision's {model.name}.",
-        "name": model.name,
-        "model": model,
-        "geometry": model.geometry,
-        "dim": model.dim,
-        "map_shape": (model.dim, 1, 1, 1),
-        "window": model.window,
-        "stride": model.stride,
-        "steps": model.steps,
-        "scales": normalised(model.mean, model.std),
-        "batch": {"cpu": model.batch, "cuda": 16},
-        "parting": WITHIN + model.chain[-1] if model.chain else "",
-    }
-    return type(model.name, (TorchVision,), said)
+    return pooled(
+        TorchVision,
+        model,
+        f"torchvision's {model.name}.",
+        geometry=model.geometry,
+        window=model.window,
+        stride=model.stride,
+        steps=model.steps,
+        scales=normalised(model.mean, model.std),
+        batch={"cpu": model.batch, "cuda": 16},
+        parting=WITHIN + model.chain[-1] if model.chain else "",
+    )
 
 
 TORCHVISION = tuple(map(_declared, MODELS))

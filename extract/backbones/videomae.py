@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import torch
 from torch import Tensor, nn
 
-from extract.backbones.base import Backbone
+from extract.backbones.base import Backbone, pooled
 from extract.backbones.checkpoints import WeightsError, load_strictly, read_state
 from extract.backbones.libraries import import_library
 from extract.backbones.published import unreachable
@@ -119,16 +119,6 @@ def _renamed(name: str, endings: Mapping[str, str]) -> str:
     return name
 
 
-def _declared(model: Model) -> type[Backbone]:
-    said = {
-        "__module__": __name__,
-        "__doc__": f"{model.name}, {model.layers} layers of {model.dim} channels.",
-        "name": model.name,
-        "model": model,
-        "dim": model.dim,
-        "map_shape": (model.dim, 1, 1, 1),
-    }
-    return type(model.name, (VideoMAE,), said)
-
-
-VIDEOMAE = tuple(map(_declared, MODELS))
+VIDEOMAE = tuple(
+    pooled(VideoMAE, model, f"{model.name}, {model.layers} layers of {model.dim} channels.") for model in MODELS
+)

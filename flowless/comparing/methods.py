@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from evaluate.reporting.cost_records import DISTILLED, RGB_ONLY, TWIN
 
 BASELINE, CEILING = "rgb-only", "two-stream"
+FIRST = "actionformer"  # the head whose runs lie at the top, and whose tables come first
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,10 @@ from detect.missing import SKIP
 from features.running.shares import deal
 from flowless.comparing.asked import DISTILL, NO_STUDENT, SHIPPED, TWIN, Asked
 from flowless.comparing.estimate import Estimate
-from flowless.comparing.methods import Method
+from flowless.comparing.methods import FIRST, Method
 from flowless.comparing.runs import Judged, Material, run_steps
 from flowless.comparing.watches import Files
 from flowless.graph.job import Graph, Job, Step
-
-FIRST = "actionformer"  # the head whose runs lie at the top
 
 
 def plan(asked: Asked, estimate: Estimate) -> Graph:
@@ -125,6 +123,11 @@ def run_folder(asked: Asked, method: Method, head: str, seed: int) -> Path:
 
 def run_name(method: Method, head: str, seed: int) -> str:
     return f"{method.name}, seed {seed}" if head == FIRST else f"{method.name}, {head}, seed {seed}"
+
+
+def runs_by_name(asked: Asked) -> dict[str, tuple[Method, str, int]]:
+    """Method, head and seed of every run, by its name."""
+    return {run_name(m, h, s): (m, h, s) for h in asked.heads for s in asked.seeds for m in asked.methods}
 
 
 def run_jobs(asked: Asked, estimate: Estimate) -> Iterator[Job]:

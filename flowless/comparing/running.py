@@ -16,7 +16,7 @@ from evaluate.files.detections import WITHOUT_FEATURES
 from evaluate.files.reading import json_of
 from flowless.comparing.asked import Asked, CompareError
 from flowless.comparing.estimate import in_words, seconds_left
-from flowless.comparing.plan import run_name
+from flowless.comparing.plan import runs_by_name
 from flowless.comparing.summary import (
     Finished,
     Summary,
@@ -108,7 +108,7 @@ def run_all(asked: Asked, graph: Graph, shard: int) -> Runner:
     """Does what is left of this shard's share; the first shard waits for all others, for it writes the report."""
     ledger = Ledger(graph, jobs_folder(asked.out))
     ledger.refuse_others()
-    names = {run_name(m, h, s): (m, h, s) for h in asked.heads for s in asked.seeds for m in asked.methods}
+    names = runs_by_name(asked)
 
     def lines() -> list[str]:
         done = [run for name, run in names.items() if runner.state.get(name) == DONE]
@@ -129,7 +129,7 @@ def run_all(asked: Asked, graph: Graph, shard: int) -> Runner:
 def report(asked: Asked, runner: Runner, truth: Annotations, no_file: Sequence[str]) -> int:
     """Pages, table and JSON of what is done; the exit code."""
     failed = {name: runner.said[name] for name, state in runner.state.items() if state in (FAILED, BLOCKED)}
-    names = {run_name(m, h, s): (m, h, s) for h in asked.heads for s in asked.seeds for m in asked.methods}
+    names = runs_by_name(asked)
     runs = finished_runs(asked, [run for name, run in names.items() if runner.state[name] == DONE])
     if runner.shard != 0:
         mine = {name: said for name, said in failed.items() if runner.graph.jobs[name].shard == runner.shard}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,14 @@ class Judged(NamedTuple):
     videos: tuple[str, ...]
     detections: Path
     metrics: Path
+
+
+def average_of(metrics: Path) -> float | None:
+    """Average mAP as a fraction, from what evaluate.run wrote; None where it is not there, or not whole."""
+    try:
+        return float(json.loads(metrics.read_bytes())["average_mAP"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def run_steps(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,8 +17,9 @@ from evaluate.reporting.cost_records import Cost, CostError, compare_cost, read_
 from evaluate.reporting.page_style import STYLE, document, section
 from evaluate.reporting.page_style import table as page_table
 from flowless.comparing.asked import Asked
-from flowless.comparing.methods import BASELINE, CEILING, Method
-from flowless.comparing.plan import FIRST, run_folder
+from flowless.comparing.methods import BASELINE, CEILING, FIRST, Method
+from flowless.comparing.plan import run_folder
+from flowless.comparing.runs import average_of
 from flowless.comparing.table import Result, table
 
 MEASURED = (CEILING, BASELINE, "decomposed")  # folders whose detector reports evaluate.cost knows by name
@@ -46,11 +46,8 @@ def finished_runs(asked: Asked, done: Sequence[tuple[Method, str, int]]) -> list
     found = []
     for method, head, seed in done:
         folder = run_folder(asked, method, head, seed)
-        try:
-            average = float(json.loads((folder / "metrics.json").read_bytes())["average_mAP"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        found.append(Finished(method, head, seed, folder, average))
+        if (average := average_of(folder / "metrics.json")) is not None:
+            found.append(Finished(method, head, seed, folder, average))
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from evaluate.metrics.significance import SeedsGain
-from flowless.comparing.methods import BASELINE, CEILING
+from flowless.comparing.methods import BASELINE, CEILING, FIRST
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Result:
     labels: int
     seed: int
     scores: Mapping[str, float]  # average mAP in percent, by subset
-    head: str = "actionformer"
+    head: str = FIRST
 
 
 def markdown(
@@ -35,7 +35,7 @@ def markdown(
     for head, labels in sorted({(result.head, result.labels) for result in results}):
         some = [result for result in results if (result.head, result.labels) == (head, labels)]
         there = {row: gain for (h, n, row), gain in (gains or {}).items() if (h, n) == (head, labels)}
-        named = "" if head == "actionformer" else f", head {head}"
+        named = "" if head == FIRST else f", head {head}"
         parts += [f"## {labels} labelled videos{named}", "", *table(some, subsets, seconds, order, there), ""]
     return "\n".join(parts)
 
