@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.compiler import is_exporting as exporting
 
 from detect.heads.actionformer.targets import Points, assign_points, points_of
 from detect.heads.actionformer.transformer import Pyramid
@@ -145,8 +146,9 @@ class ActionFormer(Head, Croppable):
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
         """Any T: padded here to a multiple of `alignment`, N = (2 - 1 / alignment) · that."""
-        short = -features.shape[2] % self.alignment
-        features, mask = F.pad(features, (0, short)), F.pad(mask, (0, short))
+        if not exporting():
+            short = -features.shape[2] % self.alignment
+            features, mask = F.pad(features, (0, short)), F.pad(mask, (0, short))
         x = self.entry(features.transpose(1, 2)) * mask[:, :, None].to(features.dtype)
         if self.config.positions is not None:
             x = x + stretched(self.get_buffer("waves"), mask).to(x.dtype) * mask[:, :, None]
