@@ -126,6 +126,7 @@ class ActionFormer(Head, Croppable):
             config.width, config.heads, config.windows, config.stem,
             mlp_ratio=config.mlp_ratio, drop_path=config.drop_path, dropout=config.dropout,
         )  # fmt: skip
+        self.exported_multiple = self.pyramid.whole
         if config.positions is not None:
             waves = sinusoids(torch.arange(config.positions), config.width) / math.sqrt(config.width)
             self.register_buffer("waves", waves, persistent=False)  # no weights: files are the same without
@@ -145,7 +146,8 @@ class ActionFormer(Head, Croppable):
         return RunningNormaliser(self.config.normaliser, self.config.normaliser_momentum)
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
-        """Any T: padded here to a multiple of `alignment`, N = (2 - 1 / alignment) · that."""
+        """Any T: padded here to a multiple of `alignment`, N = (2 - 1 / alignment) · that. An exported network is given
+        a multiple of `exported_multiple`."""
         if not exporting():
             short = -features.shape[2] % self.alignment
             features, mask = F.pad(features, (0, short)), F.pad(mask, (0, short))
