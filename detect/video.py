@@ -128,8 +128,8 @@ def onnx_embedder(networks: Path, detector: Detector, **options: Any) -> Embedde
     made = ({cue: embedder.streams.get(cue) for cue in detector.cues}, embedder.window, embedder.stride)
     if made != ({cue: config.feature_ids[cue] for cue in detector.cues}, config.window, config.stride):
         raise DetectorError(
-            f"{networks}: gives features {made[0]} (window {made[1]}, stride {made[2]}), but the detector was trained on "
-            f"{config.feature_ids} ({config.window}, {config.stride}): export both with one detect.export --backbone"
+            f"{networks}: gives features {made[0]} (window {made[1]}, stride {made[2]}), but the detector was trained "
+            f"on {config.feature_ids} ({config.window}, {config.stride}): export both with one detect.export --backbone"
         )
     return embedder
 
@@ -181,9 +181,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m detect.video", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="files, folders, globs or .txt lists of paths")
-    parser.add_argument("--detector", type=Path, required=True, help="detector.pt of a training run, or detect.export's")
     parser.add_argument(
-        "--runtime", choices=RUNTIMES, help="what runs the networks (default: onnx for a detector FILE.onnx, else torch)"
+        "--detector", type=Path, required=True, help="detector.pt of a training run, or detect.export's"
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        help="what runs the networks (default: onnx for a detector FILE.onnx, else torch)",
     )
     parser.add_argument(
         "--weights",
@@ -215,8 +219,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args: argparse.Namespace = parse_args(parser, argv)
     if args.runtime and (args.runtime == "onnx") is not (args.detector.suffix == SUFFIX):
         parser.error(
-            f"--runtime {args.runtime}: onnx runs FILE.onnx, which detect.export writes, and torch detector.pt; this is "
-            f"{args.detector}"
+            f"--runtime {args.runtime}: onnx runs FILE.onnx, which detect.export writes, and torch detector.pt; this "
+            f"is {args.detector}"
         )
     return args
 

@@ -128,7 +128,7 @@ def image_of(detector: Detector, precision: str = "float32") -> tuple[bytes, dic
     free: dict[int, tuple[str, int]] = {0: ("batch", 1)}
     if rule.length is None:
         free[1] = ("steps" if steps == 1 else "pieces", steps)
-    image = export(graph, first, outputs, {name: free for name in first})
+    image = export(graph, first, outputs, dict.fromkeys(first, free))
     tried = samples(detector, steps, [min(n, rule.length) if rule.length else n for n in LENGTHS])
     check_same(largest_difference(OnnxFile(image, "the exported detector"), graph, tried, outputs))
     if precision == "int8":

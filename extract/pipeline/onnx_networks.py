@@ -69,7 +69,9 @@ def image_of(embedder: Embedder, precision: str = "float32") -> tuple[bytes, dic
     """
     networks = embedder.networks
     if other := [n.settings.stream for n in networks if n.settings.precision != "float32"]:
-        raise SettingsError(f"the features of {' and '.join(other)} were made in bfloat16, which ONNX files do not give")
+        raise SettingsError(
+            f"the features of {' and '.join(other)} were made in bfloat16, which ONNX files do not give"
+        )
     graph, settings = Graph(networks).eval(), networks[0].settings
     side, generator = networks[0].backbone.geometry.crop, torch.Generator().manual_seed(0)
     tried = [

@@ -111,14 +111,17 @@ def export(
 def quantised(image: bytes) -> bytes:
     """The same network with the weights of its matrix products in 8 bits, and what they are multiplied with rounded to
     8 bits as it comes."""
-    library("onnx")
+    onnx = library("onnx")
     quantisation = library("onnxruntime.quantization")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         plain, smaller = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
         plain.write_bytes(image)
+        graph = onnx.load_model(io.BytesIO(image)).graph
+        flat = {weight.name for weight in graph.initializer if len(weight.dims) == 2}
+        others = [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] not in flat]
         quantisation.quantize_dynamic(
-            str(plain), str(smaller), op_types_to_quantize=["MatMul", "Gemm"], per_channel=True,
-            weight_type=quantisation.QuantType.QInt8,
+            str(plain), str(smaller), op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=others,
+            per_channel=True, weight_type=quantisation.QuantType.QInt8,
         )  # fmt: skip
         return smaller.read_bytes()
 

@@ -41,6 +41,8 @@ class QueryKeyValue(nn.Module):
         # The LayerNorm's weight and bias go into the linear map: it has fewer numbers than the features.
         weight = self.weight * self.norm_weight.view(3, 1, width)
         bias = torch.einsum("qoi,qi->qo", self.weight, self.norm_bias.view(3, width)) + self.bias.view(3, width)
+        if exporting():  # three products that can be kept in 8 bits
+            return torch.stack([F.linear(*one) for one in zip(x, weight, bias, strict=True)]).view(3, batch, -1, width)
         return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2)).view(3, batch, -1, width)
 
 
