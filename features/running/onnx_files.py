@@ -26,6 +26,7 @@ TOLERANCE = 1e-4  # of every number that a file gives, from PyTorch's; a share o
 LARGEST = 2**31 - 1  # bytes of one file
 PREFIX = "flowless."  # before our names in the metadata
 MANY = 1 << 20  # steps or samples: an upper end for lengths that may be any
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -88,7 +89,7 @@ def export(
         for name, dimensions in free.items()
     }
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), _with_biases(module), torch.no_grad():
             program = torch.onnx.export(
                 module, (), kwargs={"inputs": dict(example)}, dynamo=True, optimize=False, verbose=False,
                 dynamic_shapes={"inputs": shapes}, input_names=list(example), output_names=list(outputs),
@@ -175,6 +176,19 @@ def _apart(expected: NDArray[Any], found: NDArray[Any]) -> float:
         return float("inf")
     one, other = expected.astype(np.float64), found.astype(np.float64)
     return float((np.abs(one - other) / np.maximum(1, np.abs(one))).max(initial=0.0))
+
+
+@contextlib.contextmanager
+def _with_biases(module: nn.Module) -> Iterator[None]:
+    """Convolutions without a bias have one of zeros meanwhile: torch 2.13 exports them with a bias of wrong shape."""
+    bare = [each for each in module.modules() if isinstance(each, CONVOLUTIONS) and each.bias is None]
+    for each in bare:
+        each.bias = nn.Parameter(each.weight.new_zeros(each.out_channels), requires_grad=False)
+    try:
+        yield
+    finally:
+        for each in bare:
+            each.bias = None
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from detect import export, video
 from detect.deployed import detectors
 from detect.deployed.detectors import OnnxDetector, image_of, load_detector
 from detect.heads import HEADS
-from detect.inference import detect, detect_video
+from detect.inference import Detected, detect, detect_video
 from detect.model.detector import Detector, DetectorConfig, DetectorError
 from detect.video import detect_actions
 from evaluate.files.detections import read_detections
@@ -59,6 +59,15 @@ def files(store: Path) -> Path:
     return folder
 
 
+def assert_same(found: Detected, expected: Detected) -> None:
+    """The same detections in the same order, but for scores that only rounding tells apart."""
+    assert len(found.scores) == len(expected.scores) > 0
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    for segment, score, label in zip(*expected, strict=True):
+        here = (np.abs(found.scores - score) <= 1e-5) & (found.labels == label)
+        assert np.abs(found.segments[here] - segment).max(1).min(initial=np.inf) <= 1e-4
+
+
 @pytest.mark.parametrize("steps", [1, 7, 128, 129, 700])
 def test_any_number_of_steps_gives_what_pytorch_gives_in_the_same_order(files: Path, steps: int) -> None:
     ours, theirs = Detector.load(files / "detector.pt"), load_detector(files / "detector.onnx")
@@ -66,10 +75,7 @@ def test_any_number_of_steps_gives_what_pytorch_gives_in_the_same_order(files: P
     seen = {"rgb": np.random.default_rng(steps).normal(size=(steps, 1536)).astype(np.float16)}
     grid = ClipGrid.regular(steps, fps=30, window=16, stride=4)
     expected, found = (detect(each, seen, grid, steps / 7.5 + 1) for each in (ours, theirs))
-    assert len(expected.scores) > 0
-    assert found.labels.tolist() == expected.labels.tolist()
-    np.testing.assert_allclose(found.segments, expected.segments, atol=1e-4)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    assert_same(found, expected)
 
 
 def test_a_batch_of_samples_of_different_lengths_is_seen_as_pytorch_sees_it(files: Path) -> None:
@@ -128,8 +134,7 @@ def test_tags_is_exported_with_windows_of_its_length(store: Path, tmp_path: Path
     seen = {"rgb": np.random.default_rng(0).normal(size=(21, 1536)).astype(np.float16)}  # windows, the last one padded
     grid = ClipGrid.regular(21, fps=30, window=16, stride=4)
     expected, found = (detect(each, seen, grid, 10.0) for each in (ours, theirs))
-    assert found.labels.tolist() == expected.labels.tolist() != []
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    assert_same(found, expected)
 
 
 def test_int8_is_smaller_and_says_how_far_it_is_away(
