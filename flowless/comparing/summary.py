@@ -136,7 +136,22 @@ class Summary:
             for why, videos in self.missing.items()
             if videos
         ]
-        return said + [f"not made: {name}: {why}" for name, why in self.failed.items()]
+        return [*self.doubts(), *said, *(f"not made: {name}: {why}" for name, why in self.failed.items())]
+
+    def doubts(self) -> list[str]:
+        """Where the two ends of the gap are not surely apart, so that shares of it say little."""
+        said = []
+        for (head, name), gain in self.gains.items():
+            if name != CEILING or not gain.low <= 0 <= gain.high:
+                continue
+            seeds = len({run.seed for run in self.runs if (run.head, run.method.name) == (head, name)})
+            said.append(
+                f"{head}: {CEILING} is {100 * gain.mean:+.1f} points from {BASELINE}, and its 95 % interval over test "
+                f"videos, {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, holds 0: so few test videos do not tell "
+                f"whether motion is worth it here, and shares of the gap say little. More test videos tell more"
+                + (", and so do more --seeds" if seeds < 3 else "")
+            )
+        return said
 
     def markdown(self) -> str:
         parts = ["# Comparison", "", explanation(self.asked), ""]
