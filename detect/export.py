@@ -29,7 +29,7 @@ from extract.pipeline import onnx_networks
 from extract.pipeline.new_videos import Embedder
 from extract.pipeline.settings import SettingsError
 from features.files.dashes import parse_args
-from features.running.onnx_files import SUFFIX
+from features.onnx_files import SUFFIX
 
 
 def main(argv: Sequence[str] | None = None) -> int:

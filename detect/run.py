@@ -28,6 +28,7 @@ from command.exit_codes import ExitCode
 from command.outputs import refuse_no_place
 from command.runner import run_command
 from detect.class_scores import WARNING, check_videos, read_class_scores
+from detect.deployed.detectors import load_detector
 from detect.inference import check_class_scores, check_store, detect_video
 from detect.missing import MISSING, REFUSE, with_features
 from detect.model.detector import Detector, DetectorError
@@ -36,6 +37,7 @@ from evaluate.files.detections import WITHOUT_FEATURES, write_detections
 from features.files.dashes import parse_args
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
+from features.running.precision import add_precision
 from features.running.report import write_report
 from features.storage.rates import note_of_many, rates_of
 from features.storage.store import Store, StoreError
@@ -52,7 +54,7 @@ def work(args: argparse.Namespace) -> int:
     refuse_no_place("--out", args.out)
     torch.set_num_threads(args.threads)
     args.device = str(choose_device(args.device))
-    detector = Detector.load(args.detector, args.device)
+    detector = load_detector(args.detector, args.device, args.precision)
     annotations = read_annotations(args.annotations, strict=False) if args.annotations else None
     if annotations is not None and args.subset:
         annotations = annotations.subset(args.subset)
@@ -68,7 +70,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m detect.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--detector", type=Path, required=True, help="detector.pt of a training run")
+    parser.add_argument(
+        "--detector", type=Path, required=True, help="detector.pt of a training run, or detect.export's"
+    )
     parser.add_argument("--features", type=Path, required=True, help="feature store, or a directory of .npy files")
     parser.add_argument("--out", type=Path, required=True, help="detections to write (JSON)")
     parser.add_argument(
@@ -83,6 +87,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--missing", choices=MISSING, default=REFUSE,
                         help="videos without features: refuse (default), or skip them")  # fmt: skip
     add_device(parser, EVERYWHERE)
+    add_precision(parser, "as the detector was trained, where the device computes in it itself")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1, as every worker has)")
     args = parse_args(parser, argv, ids=True)
     if args.threads < 1:
@@ -170,6 +175,7 @@ def run(
                 "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                 "device": args.device,
                 "threads": torch.get_num_threads(),
+                "precision": detector.head.precision,
             }
         except COSTS_ONE_VIDEO as error:  # such as NaN or a damaged part, seen only when the features are read
             failures.append({"video": video, "cause": type(error).__name__, "message": str(error)})

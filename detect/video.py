@@ -46,8 +46,9 @@ from extract.pipeline.onnx_networks import OnnxEmbedder, beside
 from extract.pipeline.settings import SettingsError
 from features.files.dashes import parse_args
 from features.files.streams import shows
+from features.onnx_files import SUFFIX
 from features.running.devices import OF_EXTRACTION, add_device, choose_device
-from features.running.onnx_files import SUFFIX
+from features.running.precision import add_precision
 from features.running.report import write_report
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import ClipGrid
@@ -148,7 +149,8 @@ def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[li
         found = detect(detector, made.features, grid, info.duration_s)
     actions = actions_of(found, config.classes)
     record = {"duration_s": info.duration_s, "frames": made.num_frames, "seconds": watch.seconds, "note": note}
-    return actions, {**record, "device": embedder.settings.device, "threads": torch.get_num_threads()}
+    record |= {"device": embedder.settings.device, "precision": detector.head.precision}
+    return actions, {**record, "threads": torch.get_num_threads()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -165,7 +167,7 @@ def work(args: argparse.Namespace) -> int:
         "Give --out a folder of its own; nothing was begun",
     )
     annotations = read_annotations(args.annotations, repair="keep") if args.annotations else None
-    detector = load_detector(args.detector, choose_device(args.device, OF_EXTRACTION))
+    detector = load_detector(args.detector, choose_device(args.device, OF_EXTRACTION), args.precision)
     networks = onnx_backbone(args.detector)
     embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone, networks)
     page = Page(args.out, args.min_score, annotations)
@@ -216,6 +218,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--batch", type=int, default=0, help="clips embedded at a time (default: the backbone's choice)"
     )
     add_device(parser, OF_EXTRACTION)
+    add_precision(parser, "as the detector was trained, where the device computes in it itself")
     args: argparse.Namespace = parse_args(parser, argv)
     if args.runtime and (args.runtime == "onnx") is not (args.detector.suffix == SUFFIX):
         parser.error(

@@ -35,7 +35,7 @@ from evaluate.metrics.average_precision import mean_average_precision
 from extract.backbones import build_backbone
 from extract.pipeline import onnx_networks
 from extract.pipeline.new_videos import Embedder
-from features.running.onnx_files import OnnxFile, described, export, quantised
+from features.onnx_files import OnnxFile, described, export, quantised
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import ClipGrid
 from flow.decode.video import probe
