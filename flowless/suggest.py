@@ -123,6 +123,7 @@ def propose(
         optimiser=replace(optimiser, epochs=epochs, warmup_epochs=warmup, min_steps=max(least, optimiser.min_steps)),
         suppression=base.suppression or HEADS[head].suppression,
         head_options=options,
+        precision=base.precision,
     )
     return config, made
 

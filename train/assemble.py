@@ -17,6 +17,7 @@ from detect.heads import HEADS
 from detect.heads.base import Croppable
 from detect.missing import with_features
 from detect.model.detector import Detector, DetectorConfig, sample_rule
+from detect.precision import set_precision
 from detect.windows import SampleRule
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.subsets import training_subset
@@ -117,6 +118,8 @@ def assemble(config: Config, material: Material, folder: Path, ranks: Ranks = AL
     optimiser = config.optimiser
     method = kind(detector, method_options(config)).to(device)
     method.among(ranks)
+    for network in (method, *(one.detector for one in live.values())):
+        set_precision(network, config.precision)
     unlabelled = pools[1] if len(pools) > 1 else None
     samples = Samples(pools[0], unlabelled, student_cues, config.sampling, config.seed, detector, memory, live, ranks)
     average = Average(detector, optimiser.ema, optimiser.ema_warmup)
@@ -182,6 +185,7 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
         geometry=str(attributes.get("geometry", "")),
         steps_per_s=usual_rate(rates_of(store, material.truth.videos, branches[0], int(attributes["stride"]))),
         annotations=annotations_id(material.truth),
+        precision=config.precision,
     )
 
 

@@ -1,5 +1,6 @@
 """A real comparison on a world of six videos: killed at random and repeated, it tells what an undisturbed one tells."""
 
+import contextlib
 import json
 import os
 import random
@@ -44,14 +45,17 @@ def test_a_comparison_killed_ten_times_tells_what_an_undisturbed_one_tells(tmp_p
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     undisturbed.mkdir()
     killed.mkdir()
+    began = time.monotonic()
     assert start(undisturbed).wait() == 0, (undisturbed / "said.txt").read_text()
+    whole_s = time.monotonic() - began
     chance = random.Random(0)
     for _ in range(KILLS):
         before, process = commands(killed), start(killed)
         while commands(killed) == before and process.poll() is None:
             time.sleep(0.05)
-        time.sleep(4 * chance.random())
-        done = finished(killed)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # kills are spread over all that is to be done
+            process.wait(chance.uniform(0, 2) * whole_s / KILLS)
+        done = finished(killed)  # with its seconds, which another run of it would change
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert done.items() <= finished(killed).items()
