@@ -31,11 +31,13 @@ from detect.class_scores import WARNING, check_videos, read_class_scores
 from detect.inference import check_class_scores, check_store, detect_video
 from detect.missing import MISSING, REFUSE, with_features
 from detect.model.detector import Detector, DetectorError
+from detect.precision import set_precision
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import WITHOUT_FEATURES, write_detections
 from features.files.dashes import parse_args
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
+from features.running.precision import add_precision, choose_precision
 from features.running.report import write_report
 from features.storage.rates import note_of_many, rates_of
 from features.storage.store import Store, StoreError
@@ -53,6 +55,7 @@ def work(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     args.device = str(choose_device(args.device))
     detector = Detector.load(args.detector, args.device)
+    set_precision(detector, choose_precision(args.precision, args.device, detector.config.precision))
     annotations = read_annotations(args.annotations, strict=False) if args.annotations else None
     if annotations is not None and args.subset:
         annotations = annotations.subset(args.subset)
@@ -83,6 +86,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--missing", choices=MISSING, default=REFUSE,
                         help="videos without features: refuse (default), or skip them")  # fmt: skip
     add_device(parser, EVERYWHERE)
+    add_precision(parser, "as the detector was trained, where the device computes in it itself")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1, as every worker has)")
     args = parse_args(parser, argv, ids=True)
     if args.threads < 1:
@@ -170,6 +174,7 @@ def run(
                 "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                 "device": args.device,
                 "threads": torch.get_num_threads(),
+                "precision": detector.head.precision,
             }
         except COSTS_ONE_VIDEO as error:  # such as NaN or a damaged part, seen only when the features are read
             failures.append({"video": video, "cause": type(error).__name__, "message": str(error)})

@@ -35,6 +35,7 @@ from command.runner import run_command
 from command.writing import DISK_ERRORS
 from detect.inference import detect
 from detect.model.detector import Detector, DetectorError
+from detect.precision import set_precision
 from detect.shown import PAGE, Action, Page, actions_of, tell, write_shown
 from evaluate.files.annotation_files import truth_files
 from evaluate.files.annotations import read_annotations
@@ -45,6 +46,7 @@ from extract.pipeline.settings import SettingsError
 from features.files.dashes import parse_args
 from features.files.streams import shows
 from features.running.devices import OF_EXTRACTION, add_device, choose_device
+from features.running.precision import add_precision, choose_precision
 from features.running.report import write_report
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import ClipGrid
@@ -121,7 +123,8 @@ def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[li
         found = detect(detector, made.features, grid, info.duration_s)
     actions = actions_of(found, config.classes)
     record = {"duration_s": info.duration_s, "frames": made.num_frames, "seconds": watch.seconds, "note": note}
-    return actions, {**record, "device": embedder.settings.device, "threads": torch.get_num_threads()}
+    record |= {"device": embedder.settings.device, "precision": detector.head.precision}
+    return actions, {**record, "threads": torch.get_num_threads()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,7 +141,9 @@ def work(args: argparse.Namespace) -> int:
         "Give --out a folder of its own; nothing was begun",
     )
     annotations = read_annotations(args.annotations, repair="keep") if args.annotations else None
-    detector = Detector.load(args.detector, choose_device(args.device, OF_EXTRACTION))
+    device = choose_device(args.device, OF_EXTRACTION)
+    detector = Detector.load(args.detector, device)
+    set_precision(detector, choose_precision(args.precision, device, detector.config.precision))
     embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone)
     page = Page(args.out, args.min_score, annotations)
     try:
@@ -181,6 +186,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--batch", type=int, default=0, help="clips embedded at a time (default: the backbone's choice)"
     )
     add_device(parser, OF_EXTRACTION)
+    add_precision(parser, "as the detector was trained, where the device computes in it itself")
     args: argparse.Namespace = parse_args(parser, argv)
     return args
 

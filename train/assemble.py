@@ -17,15 +17,16 @@ from detect.heads import HEADS
 from detect.heads.base import Croppable
 from detect.missing import with_features
 from detect.model.detector import Detector, DetectorConfig, sample_rule
+from detect.precision import set_precision
 from detect.windows import SampleRule
 from evaluate.files.annotations import Annotations, read_annotations
+from evaluate.files.subsets import training_subset
 from features.importing.fit import misfit
 from features.running.devices import choose_device
 from features.running.ranks import ALONE, Ranks, device_of_rank
 from features.storage.rates import note_of_many, rates_of, usual_rate
 from features.storage.store import Store
 from train.checkpoint import Run
-from train.checks.labels import training_subset
 from train.config import Config, Data, TrainingError
 from train.data.dataset import Samples
 from train.data.memory import Memory
@@ -65,7 +66,7 @@ class Material:
 def open_material(data: Data) -> Material:
     """Annotations of the training subset and the store of their features; remarks about either go to stderr."""
     everything = read_annotations(data.annotations, strict=not data.repair, repair=data.repair or "clip")
-    truth = labelled_part(everything.subset(training_subset(everything, data)), data.train_videos)
+    truth = labelled_part(everything.subset(training_subset(everything, data.subset)), data.train_videos)
     if data.strict and truth.flaws:
         raise TrainingError(f"{data.annotations}: {'; '.join(truth.remarks)}. Correct the file, or leave --strict away")
     for remark in truth.remarks:
@@ -117,6 +118,8 @@ def assemble(config: Config, material: Material, folder: Path, ranks: Ranks = AL
     optimiser = config.optimiser
     method = kind(detector, method_options(config)).to(device)
     method.among(ranks)
+    for network in (method, *(one.detector for one in live.values())):
+        set_precision(network, config.precision)
     unlabelled = pools[1] if len(pools) > 1 else None
     samples = Samples(pools[0], unlabelled, student_cues, config.sampling, config.seed, detector, memory, live, ranks)
     average = Average(detector, optimiser.ema, optimiser.ema_warmup)
@@ -182,6 +185,7 @@ def detector_config(config: Config, branches: tuple[str, ...], material: Materia
         geometry=str(attributes.get("geometry", "")),
         steps_per_s=usual_rate(rates_of(store, material.truth.videos, branches[0], int(attributes["stride"]))),
         annotations=annotations_id(material.truth),
+        precision=config.precision,
     )
 
 

@@ -20,6 +20,7 @@ from detect.missing import MISSING, REFUSE
 from detect.model.architecture import Architecture
 from detect.model.fusion import FusionConfig
 from detect.suppress import Suppression
+from features.running.precision import AUTO, PRECISIONS
 from train.settings import TrainingError as TrainingError
 from train.settings import from_dict, moved, read_json
 
@@ -135,6 +136,7 @@ class Config:
     recipe: str = ""  # where the values below came from
     seed: int = 0
     device: str = "auto"
+    precision: str = "float32"  # of large products; "bfloat16", or "auto": that where the device computes in it itself
     save_every_s: float = 10.0  # least seconds between two last.pt and rows of the log; 0: at the end of every epoch
     data: Data = field(default_factory=Data)
     sampling: Sampling = field(default_factory=Sampling)
@@ -148,6 +150,8 @@ class Config:
     # proposed (flowless.suggest); changes nothing
 
     def __post_init__(self) -> None:
+        if self.precision not in (AUTO, *PRECISIONS):
+            raise TrainingError(f"precision = {self.precision!r:.60}: expected {', '.join((AUTO, *PRECISIONS))}")
         if not 0 <= self.seed < 2**32:
             raise TrainingError(f"seed = {self.seed}: expected 0 to 4294967295, what the generators take")
         if not all(isinstance(why, str) for why in self.reasons.values()):

@@ -6,10 +6,12 @@ Nothing here is deleted without --overwrite, and with it nothing before the new 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from detect.model.detector import Detector, DetectorError
+from features.running.precision import AUTO
 from train import checkpoint
 from train.checkpoint import Run
 from train.config import Config, TrainingError
@@ -41,6 +43,8 @@ def run_to_resume(out: Path, config: Config, origin: Origin, resume: bool, overw
     saved = checkpoint.read(out / "last.pt")
     where = f"{out / 'last.pt'}"
     before = from_dict(Config, moved(parse_json(saved["config"], where)), where)
+    if config.precision == AUTO:
+        config = replace(config, precision=before.precision)
     changes = difference(before, config) + Origin.read(saved["origin"], where).differences(origin)
     if changes:
         raise TrainingError(

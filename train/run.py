@@ -16,6 +16,7 @@ detector that watches RGB and motion as --joint-teacher then: it tells the deplo
 
 The run folder holds config.json, log.csv, TensorBoard events, last.pt to go on from, and detector.pt to detect with.
 Ctrl-C keeps last.pt and exits with 75; the same command with --resume goes on, bit for bit on a CPU.
+--precision bfloat16 takes about half the time where the processor computes in it; see docs/training.md.
 Any setting can be changed: --set optimiser.learning_rate=1e-3 --set head.width=256 --set method.detach=true.
 """
 
@@ -34,6 +35,7 @@ from detect.heads import HEADS
 from detect.missing import MISSING
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
+from features.running.precision import add_precision
 from features.running.ranks import Ranks, joined
 from train.assemble import Material, check_members, open_material, without_missing
 from train.checks.beforehand import tell_beforehand
@@ -102,6 +104,8 @@ def configure(args: argparse.Namespace) -> tuple[Config, Material]:
         print(f"{saved}: is for the head {config.model.head}; {args.head} starts from its recipe", file=sys.stderr)
         config = by_recipe(config, config.recipe or "auto", args.head, *many)
     config = for_epochs(config, args.epochs)
+    if args.precision:
+        config = replace(config, precision=args.precision)
     config = set_values(config, args.set)
     config = replace(config, reasons=reasons_left(started, config))
     check_members(config)
@@ -168,6 +172,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="start the run in --out again")
     add("--stop-after", type=int, metavar="EPOCHS", help="stop here as Ctrl-C would; --resume goes on")
     add_device(parser, EVERYWHERE, default=None)
+    add_precision(parser, "bfloat16 where the device computes in it itself (default: the recipe's)", default=None)
     return parser.parse_args(argv)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from dataclasses import replace
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from command.signals import StopSignal
+from features.running.devices import choose_device
+from features.running.precision import AUTO, choose_precision
 from features.running.ranks import ALONE, Ranks
 from train import checkpoint
 from train.assemble import Material, assemble, origin_for
@@ -54,6 +57,7 @@ def make_ready(
     if saved is not None and is_finished(out, saved):
         print(f"{out / 'detector.pt'}: {config.method}, finished before, after {saved['step']} steps; left alone")
         return None
+    config = with_precision(config, saved)
     run, samples = assemble(config, material, out, ranks)
     run.config, run.origin = config.to_json(), origin.to_dict()
     if saved is not None:
@@ -61,6 +65,16 @@ def make_ready(
         if ranks.first and not (out / "config.json").exists():
             config.write(out / "config.json")
     return Ready(run, samples, config, saved)
+
+
+def with_precision(config: Config, saved: dict[str, Any] | None) -> Config:
+    """Which of them "auto" is: of a run that goes on the one it began with, else by the device."""
+    before = AUTO if saved is None else json.loads(saved["config"]).get("precision", config.precision)
+    name = before if config.precision == AUTO else config.precision
+    chosen = choose_precision(name, choose_device(config.device))
+    if name == AUTO and chosen == "bfloat16":
+        print("large products in bfloat16 (--precision float32 for the other)", file=sys.stderr)
+    return replace(config, precision=chosen)
 
 
 def carry_out(ready: Ready, out: Path, ranks: Ranks = ALONE, stop_after: int | None = None) -> None:

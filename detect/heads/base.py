@@ -27,10 +27,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from detect.heads.normaliser import Normaliser
 from detect.losses import Whole, as_counted
+from detect.precision import Network
 from detect.suppress import Suppression
 from detect.windows import ANY_LENGTH, SampleRule
 
@@ -66,7 +67,7 @@ class Candidates(NamedTuple):
     classes: Tensor | None = None  # (T, C) in [0, 1], how likely each is at each step; beside candidates without labels
 
 
-class Head(nn.Module, ABC):
+class Head(Network, ABC):
     """A detection head. Members of the family live in one folder each and are listed in `detect.heads.HEADS`."""
 
     Config: ClassVar[type]  # frozen dataclass of JSON values with a field `width`

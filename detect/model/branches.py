@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detect.precision import Network
 
-class Projection(nn.Module):
+
+class Projection(Network):
     """Cached features to branch features: `depth` times a convolution over 3 steps, LayerNorm and ReLU.
 
     Steps under the mask count as zero on the way in and in between, and come out as zero.

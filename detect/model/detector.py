@@ -54,6 +54,7 @@ class DetectorConfig(Architecture):
     stride: int = 4  # frames between clips
     geometry: str = ""  # how frames were resized and cropped, as the store says it
     steps_per_s: float = 0.0  # of the features it was trained on, the usual video's; 0: not known
+    precision: str = "float32"  # of the large products in training; "bfloat16"
     annotations: str = ""  # fingerprint of the training subset: which videos, which actions
 
     def __post_init__(self) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from detect.precision import Network
+
 KINDS = ("gate", "residual", "concat")
 
 
@@ -22,7 +24,7 @@ class FusionConfig:
             raise ValueError(f"FusionConfig: kind {self.kind!r}: expected one of {', '.join(KINDS)}")
 
 
-class LocalAttentiveFusion(nn.Module):
+class LocalAttentiveFusion(Network):
     """Lets each branch weigh the other one step at a time, then joins the two.
 
     For the branch being enhanced, f, and the other branch, g, both (B, D, T):

@@ -15,6 +15,7 @@ from detect.heads.base import Assignment, Candidates, Croppable, Head, Predictio
 from detect.heads.normaliser import Normaliser
 from detect.losses import sigmoid_focal, soft_cross_entropy
 from detect.model.branches import ConvolutionLayer
+from detect.precision import exactly
 from detect.windows import SampleRule
 
 PRIOR = 0.01  # probability of every class at every step before training
@@ -32,7 +33,7 @@ class StepClassifier(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """features (B, in_channels, T), mask (B, T). Returns logits (B, T, C)."""
-        logits: Tensor = self.output(self.layer(features.transpose(1, 2), mask[:, :, None].to(features.dtype)))
+        logits: Tensor = exactly(self.output, self.layer(features.transpose(1, 2), mask[:, :, None].to(features.dtype)))
         return logits
 
 

@@ -38,15 +38,16 @@ def train(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
+    precision: str | None = None,
     out: Path | str | None = None,
 ) -> Detector:
     """Learns from the videos that are annotated; each must have features. What a run remarks on goes to stderr.
 
     annotations: (start_s, end_s, label) of each action by video, none for a video of background; or what
     `read_annotations` gave, of the subset to learn from.
-    method, cues, head, recipe, epochs, seed, device: as the options of train.run. cues: the stream that each branch
-    reads. teacher, joint_teacher: of a method that distils. settings: any field of config.json by its path, such as
-    {"optimiser.learning_rate": 1e-3, "head.levels": 4}.
+    method, cues, head, recipe, epochs, seed, device, precision: as the options of train.run. cues: the stream that
+    each branch reads. teacher, joint_teacher: of a method that distils. settings: any field of config.json by its
+    path, such as {"optimiser.learning_rate": 1e-3, "head.levels": 4}.
     out: a folder to keep the run in, as train.run writes it; None: nothing is left on the disk.
 
     Returns the detector in evaluation mode. Raises ArrayError, AnnotationError, TrainingError, DetectorError or
@@ -67,7 +68,7 @@ def train(
     with tempfile.TemporaryDirectory(prefix="flowless-") as nowhere:
         teachers = {"teacher": teacher, "joint_teacher": joint_teacher}
         files: dict[str, Any] = {n: _as_file(one, Path(nowhere) / f"{n}.pt") for n, one in teachers.items()}
-        config = _settled(replace(asked, **files), material, cues, recipe, epochs, settings or {})
+        config = _settled(replace(asked, **files), material, cues, recipe, epochs, precision, settings or {})
         folder = Path(nowhere) / "training" if out is None else Path(out)
         ready = make_ready(config, material, folder)
         assert ready is not None, "there is no run that could be finished"
@@ -81,6 +82,7 @@ def _settled(
     cues: Sequence[str] | str | None,
     recipe: str,
     epochs: int | None,
+    precision: str | None,
     settings: Mapping[str, Any],
 ) -> Config:
     """In the order of the command: cues, recipe, epochs, then single settings."""
@@ -90,6 +92,8 @@ def _settled(
         config = replace(config, cues=tuple(cues.split(",")) if isinstance(cues, str) else tuple(cues))
     many = (len(material.truth.videos), material.num_steps, material.truth.dataset)
     config = for_epochs(by_recipe(config, recipe, config.model.head, *many), epochs)
+    if precision is not None:
+        config = replace(config, precision=precision)
     config = set_values(config, [f"{path}={json.dumps(value)}" for path, value in settings.items()])
     check_members(config)
     return config

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from detect.heads.base import Targets
 from detect.model.detector import Detector, DetectorConfig
+from detect.precision import set_precision
 from features.running.devices import choose_device
+from features.running.precision import choose_precision
 from train.config import Config
 from train.data.dataset import Batch
 from train.methods.supervised import Supervised, SupervisedOptions
@@ -69,6 +71,7 @@ def _expected(
         )
     )
     method = Supervised(detector, SupervisedOptions()).to(device)
+    set_precision(method, choose_precision(config.precision, device))
     rule, batch_size = detector.head.sample, config.sampling.batch_size
     lengths = np.array([min(rule.num_steps(int(n)), rule.length or config.sampling.max_length) for n in num_steps])
     longest = rule.padded(int(lengths.max()))

@@ -16,7 +16,7 @@ SMALL = Recipe(
     },
 )
 
-THUMOS14 = Recipe()  # 200 videos, stride 4 at 30 fps
+THUMOS14 = Recipe(precision="auto")  # 200 videos, stride 4 at 30 fps
 
 # configs/anet_tsp.yaml of the authors' code at 61ea7eb: one class, "an action", named by scores from outside or here by
 # the classifier beside the head.
@@ -24,6 +24,7 @@ ACTIVITYNET13 = Recipe(
     sampling=Sampling(batch_size=16, max_length=192),
     model=Architecture(width=256),
     optimiser={"epochs": 15, "warmup_epochs": 5, "learning_rate": 1e-3},  # 5 + 10
+    precision="auto",
     suppression=fused_later(sigma=0.75, max_per_video=100, voting=0.9),
     head={
         "resize": 192,

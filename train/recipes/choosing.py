@@ -23,6 +23,7 @@ def by_recipe(config: Config, name: str, head: str, num_videos: int, num_steps: 
         optimiser=recipe.optimiser_of(HEADS[head]),
         suppression=recipe.suppression or HEADS[head].suppression,
         head_options=dict(recipe.head),
+        precision=recipe.precision,
     )
 
 

@@ -24,6 +24,7 @@ from detect.heads.normaliser import Normaliser, RunningNormaliser
 from detect.heads.positions import sinusoids, stretched
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
 from detect.model.branches import ConvolutionLayer, convolve_steps
+from detect.precision import exactly
 from detect.windows import SampleRule
 
 
@@ -103,7 +104,7 @@ class Tower(nn.Module):
         """x (B, T, D) and keep (B, T, 1). Returns (B, T, outputs), zero where keep is."""
         for layer in self.layers:
             x = layer(x, keep)
-        return convolve_steps(x, keep, self.output.weight, self.output.bias) * keep
+        return exactly(convolve_steps, x, keep, self.output.weight, self.output.bias) * keep
 
 
 class ActionFormer(Head, Croppable):

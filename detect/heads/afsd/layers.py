@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from detect.heads.levels import level_sizes, per_level, places_in_levels, with_gaps
 from detect.model.branches import convolve_steps
+from detect.precision import exactly
 
 
 class Axis(NamedTuple):
@@ -80,8 +81,8 @@ class Layer(nn.Module):
         """x (B, N, D_in) counts as zero where keep (B, N, 1) is 0; what comes out there is meaningless."""
         weight, bias = self.convolution.weight, self.convolution.bias
         if weight.shape[2] == 1:
-            return self.normalised(F.linear(x, weight[:, :, 0], bias), axis)
-        return self.normalised(convolve_steps(x, keep, weight, bias), axis)
+            return exactly(self.normalised, F.linear(x, weight[:, :, 0], bias), axis)
+        return exactly(self.normalised, convolve_steps(x, keep, weight, bias), axis)
 
     def repeated(self, x: Tensor, times: int, axis: Axis, keep: Tensor) -> Tensor:
         """The same of x (B, T, D_in) with every step repeated, at the cost of x: axis and keep of times · T steps."""
@@ -89,7 +90,7 @@ class Layer(nn.Module):
         taps = F.linear(x, weight.permute(2, 0, 1).flatten(0, 1)).repeat_interleave(times, dim=1) * keep
         before, here, after = taps.chunk(3, dim=2)
         convolved = here + F.pad(before, (0, 0, 1, -1)) + F.pad(after, (0, 0, -1, 1))
-        return self.normalised(convolved if bias is None else convolved + bias, axis)
+        return exactly(self.normalised, convolved if bias is None else convolved + bias, axis)
 
     def halved(self, x: Tensor, axis: Axis) -> Tensor:
         """With a stride of 2: step i from steps 2i, 2i + 1 and 2i + 2 of x (B, T, D_in), zero under the mask, T even.
@@ -99,7 +100,7 @@ class Layer(nn.Module):
         after = F.pad(x[:, 2::2], (0, 0, 0, 1))
         windows = torch.cat([x[:, 0::2], x[:, 1::2], after], dim=2)
         y = F.linear(windows, self.convolution.weight.permute(0, 2, 1).flatten(1), self.convolution.bias)
-        return self.normalised(y, axis)
+        return exactly(self.normalised, y, axis)
 
     def normalised(self, x: Tensor, axis: Axis) -> Tensor:
         grouped = x.unflatten(2, (self.norm.num_groups, -1))  # (B, N, G, D / G)

@@ -8,6 +8,7 @@ from detect.heads.afsd.layers import Axis, Layer, halved, single
 from detect.heads.afsd.pooling import pool_boundaries, regions_around
 from detect.heads.levels import with_gaps
 from detect.model.branches import convolve_steps
+from detect.precision import exactly
 
 
 class Pyramid(nn.Module):
@@ -73,8 +74,8 @@ class Output(nn.Module):
         """Steps where keep (B, N, 1) is 0 count as zero; what comes out there is meaningless."""
         weight, bias = self.convolution.weight, self.convolution.bias
         if weight.shape[2] == 1:
-            return F.linear(x, weight[:, :, 0], bias)
-        return convolve_steps(x, keep, weight, bias)
+            return exactly(F.linear, x, weight[:, :, 0], bias)
+        return exactly(convolve_steps, x, keep, weight, bias)
 
 
 class Regions:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detect.precision import exactly
+
 
 class Neighbours(NamedTuple):
     """The steps nearest to every step, itself among them."""
@@ -33,7 +35,7 @@ class Neighbours(NamedTuple):
 def nearest(x: Tensor, mask: Tensor, k: int) -> Neighbours:
     """The k steps of x (B, T, D) with the smallest distance |x_i − x_j|² among those of mask (B, T)."""
     squares = (x * x).sum(2)
-    closeness = 2 * x @ x.transpose(1, 2) - squares[:, :, None] - squares[:, None]
+    closeness = exactly(torch.matmul, 2 * x, x.transpose(1, 2)) - squares[:, :, None] - squares[:, None]
     found = closeness.masked_fill(~mask[:, None], -math.inf).topk(min(k, x.shape[1]), dim=2)
     return Neighbours(found.indices, found.values > -math.inf)
 

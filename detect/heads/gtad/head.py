@@ -26,6 +26,7 @@ from detect.heads.gtad.losses import (
     overlap_weights,
 )
 from detect.heads.gtad.targets import nearness, overlap_map, segment_grid, valid_segments
+from detect.precision import exactly
 from detect.suppress import Suppression
 from detect.windows import SampleRule
 
@@ -76,7 +77,7 @@ class Boundary(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, T, D). Returns logits (B, T)."""
-        logits: Tensor = self.output(self.graph(x, mask))[..., 0]
+        logits: Tensor = exactly(self.output, self.graph(x, mask))[..., 0]
         return logits
 
 
@@ -103,7 +104,7 @@ class SegmentMap(nn.Module):
         segments = narrow.permute(0, 3, 1, 2)  # (B, map_width, durations, T), zero behind the sample
         keep = mask[:, None, None].to(x.dtype)
         segments = F.relu(self.first(segments)) * keep
-        logits: Tensor = self.output(F.relu(self.second(segments)))
+        logits = exactly(self.output, F.relu(self.second(segments)))
         return logits
 
     def in_bins(self, x: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ class SegmentMap(nn.Module):
         if length == 0:
             return bins.new_zeros(config.durations, steps, config.map_width)
         operator = alignment(steps, config.durations, config.bins, bins.device)
-        sums, beyond = (F.relu(x + self.entry.bias) for x in operator(bins, length))
+        sums, beyond = (F.relu(x + self.entry.bias) for x in exactly(operator, bins, length))
         segments = F.relu(self.narrow(sums)).view(config.durations, steps, config.map_width)
         start = torch.arange(steps, device=bins.device)
         ends = start + torch.arange(config.durations, device=bins.device)[:, None]

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detect.precision import exactly
+
 
 def read_at(values: Tensor, places: Tensor, weights: Tensor) -> Tensor:
     """Weighted sums of a sequence at places between its steps.
@@ -63,9 +65,9 @@ class DeformableAttention(nn.Module):
         """
         values = (self.value(sequence) * mask[:, :, None]).unflatten(2, (self.heads, -1))
         weights = self.weights(query).unflatten(2, (self.heads, self.points)).softmax(3)
-        offsets = self.offsets(query).unflatten(2, (self.heads, self.points))
+        offsets = exactly(self.offsets, query).unflatten(2, (self.heads, self.points))
         steps = mask.sum(1)[:, None, None, None].to(query.dtype)  # (B, 1, 1, 1)
         if reference.shape[2] == 2:
             offsets = offsets * (reference[:, :, None, 1:] * (0.5 / self.points) * steps)
         # The middle of the first step is at half a step of the sample's length.
-        return self.output(read_at(values, reference[:, :, None, :1] * steps - 0.5 + offsets, weights))
+        return self.output(exactly(read_at, values, reference[:, :, None, :1] * steps - 0.5 + offsets, weights))

@@ -28,6 +28,7 @@ from detect.heads.tadtr.matching import (
 from detect.heads.tadtr.regions import region_weights
 from detect.heads.tadtr.transformer import Decoder, Encoder, MaskedGroupNorm
 from detect.losses import sigmoid_focal, soft_cross_entropy
+from detect.precision import exactly
 from detect.suppress import Suppression
 from detect.windows import SampleRule
 
@@ -126,9 +127,9 @@ class TadTR(Head):
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
         x = features.transpose(1, 2) * mask[:, :, None].to(features.dtype)
-        memory = self.encoder(self.entry_norm(self.entry(x), mask), mask)
+        memory = self.encoder(exactly(self.entry_norm, self.entry(x), mask), mask)
         queries, segments = self.decoder(memory, mask)  # (B, L, Q, D), (B, L, Q, 2)
-        logits = torch.stack([c(queries[:, layer]) for layer, c in enumerate(self.classifiers)], dim=1)
+        logits = torch.stack([exactly(c, queries[:, layer]) for layer, c in enumerate(self.classifiers)], dim=1)
         steps = mask.sum(1)
         return {
             "logits": logits,
@@ -141,8 +142,8 @@ class TadTR(Head):
         """(B, Q) in (0, 1), from the memory (B, T, D) in and around the segments; these get no gradient from here."""
         wide = to_ends(segments.detach() * segments.new_tensor([1.0, self.config.enlarge])).clamp(0, 1)
         weights = region_weights(wide * steps[:, None, None], steps, self.config.bins, memory.shape[1])
-        bins = weights.flatten(1, 2).to(memory.dtype) @ memory  # (B, Q·bins, D)
-        return self.actionness(bins.unflatten(1, (-1, self.config.bins)).flatten(2)).sigmoid()[..., 0]
+        bins = exactly(torch.matmul, weights.flatten(1, 2), memory)  # (B, Q·bins, D)
+        return exactly(self.actionness, bins.unflatten(1, (-1, self.config.bins)).flatten(2)).sigmoid()[..., 0]
 
     @torch.no_grad()
     def assign(self, predictions: Predictions, targets: Sequence[Targets]) -> Assignment:

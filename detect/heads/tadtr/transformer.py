@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from detect.heads.positions import sinusoids
 from detect.heads.tadtr.attention import DeformableAttention
+from detect.precision import exactly
 
 NEAR = 1e-5  # shares are kept so far from 0 and 1 before their logit
 
@@ -108,11 +109,11 @@ class Decoder(nn.Module):
         """memory (B, T, D), mask (B, T). Returns queries (B, layers, Q, D) and segments (B, layers, Q, 2), each centre
         and width as a share of the real steps."""
         position, x = self.queries.weight.expand(len(memory), -1, -1).chunk(2, dim=2)
-        reference = self.reference(position).sigmoid()  # (B, Q, 1)
+        reference = exactly(self.reference, position).sigmoid()  # (B, Q, 1)
         outputs, segments = [], []
         for layer, regress in zip(self.layers, self.regressors, strict=True):
             x = layer(x, position, reference, memory, mask)
-            moved = regress(x)
+            moved = exactly(regress, x)
             known = logit(reference)
             if known.shape[2] == 1:
                 known = torch.cat([known, torch.zeros_like(known)], dim=2)

@@ -21,6 +21,7 @@ from detect.heads.tags.network import MaskTower, SnippetEmbedding
 from detect.heads.tags.runs import Runs, means, means_of_blocks, runs_of, runs_through, segments_of
 from detect.heads.tags.targets import assign_steps
 from detect.losses import bernoulli_divergence
+from detect.precision import exactly
 from detect.suppress import Suppression
 from detect.windows import SampleRule
 
@@ -109,7 +110,11 @@ class TAGS(Head):
         for embedding in self.embeddings:
             x = embedding(x, mask) * keep
         masks = self.tower(x, keep)
-        return {"logits": self.classifier(x) * keep, "masks": masks * keep * keep.transpose(1, 2), "valid": mask}
+        return {
+            "logits": exactly(self.classifier, x) * keep,
+            "masks": masks * keep * keep.transpose(1, 2),
+            "valid": mask,
+        }
 
     # ---- ground truth
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detect.model.branches import convolve_steps
+from detect.precision import exactly
 
 
 class SnippetEmbedding(nn.Module):
@@ -69,7 +70,7 @@ class MaskTower(nn.Module):
         for place, convolution in enumerate(self.convolutions):
             x = convolve_steps(x, keep, convolution.weight, convolution.bias)  # type: ignore[arg-type]
             x = x if place == 1 else x.relu()
-        said: Tensor = self.output(x)
+        said: Tensor = exactly(self.output, x)
         return from_step_to_sample(said) if self.relative else said
 
 
