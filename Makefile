@@ -1,5 +1,5 @@
 # make demo: videos -> features -> detectors -> scores and a picture.   make study: every method, docs/results.md, hours.
-# make check: what CI runs.   make bench: docs/benchmarks.md.
+# make check: what CI runs.   make bench: docs/benchmarks.md.   make pictures: those of README.md.
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -15,7 +15,7 @@ FEATURES := features/$(WORLD).h5
 
 SEEDS ?= 0 1 2
 
-.PHONY: demo study study-runs world check docs bench clean
+.PHONY: demo study study-runs world check docs pictures bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -85,6 +85,16 @@ check: $(READY)
 # The pages of docs/ as a site: site/index.html.
 docs: $(READY)
 	$(PY) -m sphinx -W --keep-going -n -q -b html docs site
+
+# The pictures of README.md, of the demo; the film of the page needs Chromium and its chromedriver.
+RUNS := demo/runs/seed0
+SHOWN := test_0000
+pictures: demo
+	$(PY) -m detect.video --detector $(RUNS)/decomposed/detector.pt --annotations demo/annotations.json --out demo/watch demo/videos/$(SHOWN).mp4 demo/videos/test_0001.mp4
+	$(PY) docs/pictures/watching.py demo/watch/index.html --video $(SHOWN) --out docs/pictures/watching.gif
+	$(PY) -m evaluate.report --annotations demo/annotations.json --subset Test --timeline docs/pictures/timeline.png --timeline-videos $(SHOWN) \
+		--runs $(foreach run,rgb-only two-stream decomposed,$(run)=$(RUNS)/$(run)/detections.json)
+	cp demo/accuracy.png docs/pictures/accuracy.png
 
 bench: $(READY)
 	@for bench in tests/bench/bench_*.py; do $(PY) $$bench || exit 1; done

@@ -22,10 +22,6 @@ explains (R2). Ctrl-C (75) keeps OUT.training.pt; the same command goes on, bit 
 """
 
 import argparse
-import csv
-import hashlib
-import io
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -34,20 +30,18 @@ from pathlib import Path
 import torch
 
 import features
-from command.outputs import refuse_no_place
 from command.runner import run_command
-from command.signals import StopSignal
-from command.writing import write_whole
 from extract.backbones import BACKBONES, build_backbone, find_backbone
 from extract.backbones.base import Backbone
-from extract.backbones.checkpoints import write_state
 from extract.cues.cue import MOTION_CUES, RGB
-from extract.pipeline.plan import computes_bfloat16
+from extract.learning import options
+from extract.learning.streaming import TaughtVideo, VideoClips
+from extract.learning.student import Student, StudentRecipe
+from extract.learning.student_training import StudentEpoch, StudentTraining, taught_clips
+from extract.learning.training import Epoch
+from extract.pipeline.seen import SEEN, seen_by_features, videos_seen
 from extract.pipeline.settings import SettingsError
-from extract.students.clip_samples import TaughtVideo, VideoClips
-from extract.students.student import Student, StudentRecipe
-from extract.students.training import Epoch, Training, train_student
-from features.running.devices import OF_EXTRACTION, add_device, choose_device
+from features.running.devices import OF_EXTRACTION, choose_device
 from features.running.options import add_verify
 from features.running.ranks import ALONE, Ranks, device_of_rank, joined
 from features.storage.store import Store
@@ -61,9 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def distill(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.out.exists() and not args.overwrite:
-        raise SettingsError(f"{args.out}: exists. --overwrite trains a new one, or name another --out")
-    refuse_no_place("--out", args.out)
+    options.refuse_what_is_there(args)
     store = features.open(args.features, verify=args.verify)
     stream = args.stream or first_motion(store)
     videos = taught_videos(store, stream, args.videos)
@@ -72,7 +64,7 @@ def distill(args: argparse.Namespace) -> int:
         training, kept = train(args, store, stream, videos, ranks, device)
     if not ranks.first:
         return 0
-    record = {
+    record: dict[str, object] = {
         "taught_by": str(store.attributes(videos[0].name, stream)["feature_id"]),
         "stream": stream,
         "videos": len(videos),
@@ -82,30 +74,24 @@ def distill(args: argparse.Namespace) -> int:
         "recipe": asdict(training.recipe),
         "epochs": [asdict(epoch) for epoch in training.history],
     }
-    write_state(args.out, kept.state_dict(), json.dumps(record), args.half)
-    Path(f"{args.out}.training.pt").unlink(missing_ok=True)
-    print(f"{args.out}: {learned(training.history, stream)}sha256 {hashlib.sha256(args.out.read_bytes()).hexdigest()}")
+    seen = {**videos_seen(args.init), **seen_by_features(store, stream, store.videos)}
+    if seen:
+        record[SEEN] = seen
+    options.write_weights(args, kept, record, learned(training.history, stream))
     return 0
 
 
 def train(
     args: argparse.Namespace, store: Store, stream: str, videos: list[TaughtVideo], ranks: Ranks, device: str
-) -> tuple[Training, Backbone]:
+) -> tuple[StudentTraining, Backbone]:
     """The training, at its end, and the network that it kept."""
     taught = store.attributes(videos[0].name, stream)
     backbone, original = begin(args, backbone_name(args, stream, taught))
     recipe = StudentRecipe(args.seed, args.epochs, args.batch, args.learning_rate, patience=args.patience)
     source, held_out = split(args, videos, store, stream, backbone, taught, ranks)
-    student, bfloat16 = Student(backbone, source.dim, args.seed), uses_bfloat16(args.precision, device)
-    training = Training(student, recipe, source, device, bfloat16, original, ranks)
-    state, log = Path(f"{args.out}.training.pt"), Path(f"{args.out}.log.csv")
-    if state.exists() and not args.overwrite:
-        training.load(state)
-    if ranks.first:
-        print(summary(source, held_out, training), file=sys.stderr)
-    with StopSignal() as stop:
-        kept = train_student(training, held_out, state, lambda: stop.asked, lambda _: write_log(log, training.history))
-    return training, kept
+    student, bfloat16 = Student(backbone, source.dim, args.seed), options.uses_bfloat16(args.precision, device)
+    training = StudentTraining(student, recipe, source, device, bfloat16, original, ranks)
+    return training, options.go_through(training, held_out, source, args.out, args.overwrite)
 
 
 def backbone_name(args: argparse.Namespace, stream: str, taught: dict) -> str:
@@ -141,7 +127,7 @@ def begin(args: argparse.Namespace, name: str) -> tuple[Backbone, Backbone | Non
 
 def learned(history: Sequence[Epoch], stream: str) -> str:
     """What the best epoch explained of held-out videos, in words."""
-    scored = [epoch for epoch in history if epoch.score is not None]
+    scored = [epoch for epoch in history if isinstance(epoch, StudentEpoch) and epoch.score is not None]
     if not scored:
         return ""
     best = max(scored, key=lambda epoch: epoch.score or 0.0)
@@ -202,40 +188,12 @@ def split(
     def clips(chosen: list[TaughtVideo], share: float, ranks: Ranks = ALONE) -> VideoClips:
         room = args.memory_gb * 2**30 * share
         made = (backbone.geometry, window, stride, args.seed, room, args.workers)
-        return VideoClips(chosen, store, stream, *made, reads=backbone.reads(window), ranks=ranks)
+        return taught_clips(chosen, store, stream, *made, reads=backbone.reads(window), ranks=ranks)
 
     learning = [video for video in videos if video not in apart]
     if not learning:
         raise SettingsError(f"--held-out {args.held_out}: leaves no video to learn from")
     return clips(learning, 0.9 if apart else 1.0, ranks), clips(apart, 0.1) if apart else None
-
-
-def uses_bfloat16(precision: str, device: str) -> bool:
-    """auto: where the processor computes in it."""
-    native = device != "cpu" or computes_bfloat16()
-    if precision == "bfloat16" and not native:
-        raise SettingsError("--precision bfloat16: this CPU only emulates it. Leave the option away, or say float32")
-    return native if precision == "auto" else precision == "bfloat16"
-
-
-def summary(source: VideoClips, held_out: VideoClips | None, training: Training) -> str:
-    rounds = "decoded once" if source.fits else "decoded anew in every epoch, --memory-gb would have to hold them"
-    apart = f", {held_out.num_clips:,} clips held out" if held_out else ""
-    going_on = f"; going on after step {training.step:,}" if training.step else ""
-    frames = f"{source.bytes_needed / 2**30:.1f} GiB of frames, {rounds}"
-    return f"{source.num_clips_of_all:,} clips ({frames}){apart}{going_on}"
-
-
-def write_log(path: Path, history: list[Epoch]) -> None:
-    """A CSV, a row for each epoch; it appears whole or not at all."""
-    table = io.StringIO()
-    rows = [asdict(epoch) for epoch in history]
-    if all(epoch.appearance_r2 is None for epoch in history):
-        rows = [{name: value for name, value in row.items() if name != "appearance_r2"} for row in rows]
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, table.getvalue().encode())
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -262,34 +220,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="keep the RGB network's own features beside: the layers from LAYER on are there twice, those before are "
         "shared (default of LAYER: the backbone's own choice)",
     )
-    add("--epochs", type=int, default=recipe.epochs, help="over all clips (default: %(default)s)")
-    add("--batch", type=int, default=recipe.batch, help="clips a step (default: %(default)s)")
-    add("--learning-rate", type=float, default=recipe.learning_rate, help="at its peak (default: %(default)s)")
-    add(
-        "--patience", type=int, default=recipe.patience, help="epochs without a better R2 before the end; 0: never ends"
-    )
-    add("--held-out", type=float, default=0.1, help="share of the videos to measure R2 on (default: %(default)s)")
-    add("--memory-gb", type=float, default=2.0, help="of decoded frames held at a time (default: %(default)s)")
-    add("--workers", type=int, default=1, help="threads that decode (default: %(default)s)")
-    add(
-        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: bfloat16 where it is native"
-    )
-    add("--threads", type=int, default=0, help="of the CPU that train; 0: as PyTorch chooses. 1 for a small network")
-    add_device(parser, OF_EXTRACTION)
-    add("--seed", type=int, default=0)
-    add(
-        "--half",
-        action="store_true",
-        help="write the weights in 16 bits: half the size, features alike to three digits",
-    )
-    add("--overwrite", action="store_true", help="train anew, whatever is there")
+    options.add_training(parser, recipe, recipe.patience, "R2")
     add_verify(parser)
     args = parser.parse_args(argv)
-    for name, least in (("epochs", 1), ("batch", 2), ("workers", 1), ("threads", 0), ("seed", 0), ("patience", 0)):
-        if (value := getattr(args, name)) < least:
-            parser.error(f"--{name} {value}: expected {least} or more")
-    if not 0 <= args.held_out < 1:
-        parser.error(f"--held-out {args.held_out}: expected a share from 0 to below 1")
+    options.check_training(parser, args)
     return args
 
 

@@ -5,11 +5,11 @@
     python -m features.importer --npy npy/ --features features/demo2.h5 --annotations demo/annotations.json
     python -m features.importer --csv anet_features/ --features features/anet.h5 --annotations anet.json --stretch
 
---npy: one (T, D) array per video in .npy or .npz files; 2048 columns are RGB then flow, others RGB, unless --columns
-says what they are. Folders rgb/ and flow/, and the files of video_features (VIDEO_rgb.npy, VIDEO_flow.npy,
+--npy: one (T, D) array per video in .npy, .npz, .pkl or .pt files; 2048 columns are RGB then flow, others RGB, unless
+--columns says what they are. Folders rgb/ and flow/, and the files of video_features (VIDEO_rgb.npy, VIDEO_flow.npy,
 VIDEO_fps.npy, VIDEO_timestamps_ms.npy), are streams of one video, with the rate and times of the files.
---file: files that hold many videos each: HDF5 (G-TAD's rgb_val.h5 and flow_val.h5, P-GCN's, ActivityNet's), .npz, .pkl.
-Nothing in a .pkl is run: arrays, and dictionaries of them, are read, anything else is refused.
+--file: files that hold many videos each: HDF5 (G-TAD's rgb_val.h5 and flow_val.h5, P-GCN's, ActivityNet's), .npz, .pkl,
+.pt. Nothing in a .pkl or .pt is run: arrays (tensors) and dictionaries of them are read, anything else is refused.
 --convention: clips, rate and order of features that many people use, by name.
 --csv: one row of numbers per step under a header line, as mmaction2 and BSN publish them.
 Frame rates and durations come from --annotations (ActivityNet's layout or mmaction2's), or one --fps serves all; window
@@ -136,9 +136,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--npy", type=Path, metavar="DIR", help="directory of .npy, .npz or .pkl files")
+    where.add_argument("--npy", type=Path, metavar="DIR", help="directory of .npy, .npz, .pkl or .pt files")
     where.add_argument("--csv", type=Path, metavar="DIR", help="directory of .csv files")
-    where.add_argument("--file", type=Path, nargs="+", help="HDF5, .npz or .pkl files that hold many videos each")
+    where.add_argument("--file", type=Path, nargs="+", help="HDF5, .npz, .pkl or .pt files that hold many videos each")
     add("--convention", choices=list(CONVENTIONS), help="; ".join(f"{n}: {c.what}" for n, c in CONVENTIONS.items()))
     add("--features", type=Path, required=True, help="feature store to write, e.g. features/thumos.h5")
     add("--annotations", type=Path, help="annotation JSON with the fps and duration of each video")

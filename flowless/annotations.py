@@ -33,7 +33,7 @@ from evaluate.importing.intervals import LineFlaw
 from flow.decode.video import list_videos
 from flowless.placing import Action, Placed, place
 from flowless.seen import Seen, look_at
-from flowless.splitting import NAMES, parse_shares, split
+from flowless.splitting import NAMES, parse_shares, split, torn_apart
 
 SHOWN = 50  # flaws told without --all-flaws
 
@@ -96,6 +96,8 @@ def work(args: argparse.Namespace) -> int:
     subsets = subsets_of(placed, groups, shares, args.seed)
     write_json(args.out, database(placed, seen, subsets, groups if args.by else {}))
     note(placed, subsets, shares is not None)
+    if shares is not None and args.by is None and (torn := torn_apart(subsets)):
+        note_torn(placed, *torn)
     tell(placed, args.all_flaws)
     print(table(placed, subsets, groups))
     print(f"{args.out}: {len(placed.actions)} videos, {sum(map(len, placed.actions.values()))} actions, "
@@ -189,6 +191,14 @@ def note(placed: Placed, subsets: Mapping[str, str], was_split: bool) -> None:
             )
 
 
+def note_torn(placed: Placed, pattern: str, torn: Sequence[Sequence[str]]) -> None:
+    placed.remarks.append(
+        f"videos whose names say that they show the same are in several subsets ({len(torn)} times, such as "
+        f"{', '.join(map(repr, torn[0][:3]))}): a detector would be judged on what it learnt from. If they do show the "
+        f"same, keep them together with --by '{pattern}'"
+    )
+
+
 def tell(placed: Placed, everything: bool) -> None:
     """Remarks and flaws to stderr, so many of these as are wanted."""
     for remark in dict.fromkeys(placed.remarks):
@@ -209,7 +219,10 @@ def table(placed: Placed, subsets: Mapping[str, str], groups: Mapping[str, str])
     labels = sorted(set().union(*counts.values()))
     width = max(map(len, [*labels, "videos"]))
     lines = [f"{'':<{width}}" + "".join(f"{name:>12}" for name in names)]
-    for what, of in (("videos", {video: video for video in subsets}), ("groups", groups)):
+    counted = {"videos": {video: video for video in subsets}, "groups": groups}
+    if counted["videos"] == groups:
+        del counted["groups"]
+    for what, of in counted.items():
         sizes = [len({of[v] for v in subsets if subsets[v] == name}) for name in names]
         lines.append(f"{what:<{width}}" + "".join(f"{size:>12}" for size in sizes))
     lines += [f"{label:<{width}}" + "".join(f"{counts[name][label]:>12}" for name in names) for label in labels]

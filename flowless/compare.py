@@ -5,9 +5,10 @@
     python -m flowless.compare --features features/demo.h5 --annotations demo/annotations.json --out out --dry-run
 
 Makes flow, the features of RGB and motion, a student that learns motion from RGB, detectors by every method with every
-head and seed, their detections on the test subset, scores and cost; writes compare/report.html, table.md (rewritten as
-runs end) and results.json. Every step is a command of this project, whose output stands in compare/jobs. What is done
-is recognised and left alone: to go on after an interruption, or to add a method, a head or a seed, repeat the command.
+head and seed, their detections on the test subset, scores and cost; writes compare/report.html, accuracy.png (accuracy
+against cost), table.md (rewritten as runs end) and results.json. Every step is a command of this project, whose output
+stands in compare/jobs. What is done is recognised and left alone: to go on after an interruption, or to add a method, a
+head or a seed, repeat the command.
 --dry-run prints the commands that are left, with hours and bytes.
 
 methods   motion-only, rgb-only, two-stream, decomposed, direct (default), and augmented-rgb, decomposed-frozen,

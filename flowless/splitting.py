@@ -5,6 +5,7 @@ samples: the rarest class is given out first, each group to the subset that stil
 """
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,7 @@ from command.errors import FlowlessError
 
 NAMES = {2: ("Training", "Test"), 3: ("Training", "Validation", "Test")}  # as train.run and evaluate.run call them
 NOTHING = ""  # the class of videos without an action
+WORDS = ("cam", "camera", "view", "angle", "part", "clip", "seg", "segment", "chunk")  # of one event, before a number
 
 
 class SplitError(FlowlessError):
@@ -73,3 +75,20 @@ def _fill_empty(chosen: dict[str, int], members: Mapping[str, Sequence[str]], co
             fullest = Counter(chosen.values()).most_common(1)[0][0]
             smallest = min((g for g, at in chosen.items() if at == fullest), key=lambda g: (len(members[g]), g))
             chosen[smallest] = empty
+
+
+def torn_apart(subsets: Mapping[str, str]) -> tuple[str, list[list[str]]] | None:
+    """Videos whose names differ by a camera or a part alone, as "fall-01-cam0" and "fall-01-cam1", in several subsets.
+
+    A regular expression for `--by` that keeps them together and is found in every name, and these groups of videos.
+    """
+    for word in WORDS:
+        pattern = rf"^(.*?)(?:[-_]?{word}[-_]?\d+)?$"
+        groups: dict[str, list[str]] = defaultdict(list)
+        for video in subsets:
+            if (match := re.search(pattern, video)) and match[1]:
+                groups[match[1]].append(video)
+        torn = [videos for videos in groups.values() if len({subsets[video] for video in videos}) > 1]
+        if torn and len(groups) >= len(set(subsets.values())):  # else nothing would be left to split
+            return pattern, torn
+    return None

@@ -27,7 +27,7 @@ from evaluate.metrics.scores import Score, judge
 from evaluate.metrics.significance import SeedsGain, gain_over_seeds
 from evaluate.reporting.cost_records import CostError, compare_cost, read_reports
 from features.running.options import parse_shard
-from flowless.comparing.methods import BASELINE, FIRST, Method
+from flowless.comparing.methods import BASELINE, CEILING, FIRST, Method
 from flowless.comparing.picture import draw
 from flowless.comparing.running import ONE_THREAD, PREFIX
 from flowless.comparing.runs import Judged, Material, average_of, run_steps
@@ -40,6 +40,14 @@ from flowless.graph.runner import BLOCKED, FAILED, Runner
 
 SUBSETS = ("Validation", "Test", "TestShifted")
 TIOU = "0.3:0.1:0.7"
+PICTURED = (
+    BASELINE,
+    "decomposed (frozen features)",
+    "decomposed (twin)",
+    "decomposed",
+    CEILING,
+    "two-stream (gradient)",
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def write_report(args: argparse.Namespace, runs: Iterable[StudyRun]) -> str:
         write_whole(args.report, text.encode())
     if args.picture and cost and results:
         most = max(result.labels for result in results)
-        draw([r for r in results if r.labels == most and r.head == FIRST], cost, args.picture)
+        draw([r for r in results if r.labels == most and r.head == FIRST], cost, args.picture, PICTURED)
     return text
 
 

@@ -27,6 +27,7 @@ from command.runner import run_command
 from detect.heads import HEADS
 from evaluate.files.annotation_files import truth_files
 from evaluate.files.annotations import Annotations, read_annotations
+from evaluate.files.subsets import training_subset
 from features.storage.store import Store
 from flow.decode.video import list_videos
 from flowless.seen import look_at
@@ -34,7 +35,6 @@ from flowless.suggesting import rules
 from flowless.suggesting.cost import expected
 from flowless.suggesting.measured import Measured, measure
 from flowless.suggesting.rules import Clips, Proposal
-from train.checks.labels import training_subset
 from train.checks.spans import features_of
 from train.config import Config, Data
 from train.recipes import recipe_for
@@ -71,8 +71,7 @@ def work(args: argparse.Namespace) -> int:
     read = [*truth_files(args.annotations), *([args.features] if args.features else []), *videos.values()]
     check_outputs({"--out": args.out}, read)
     everything = read_annotations(args.annotations, strict=False, repair="clip")
-    asked = Data(annotations=str(args.annotations), subset=args.train_subset or "")
-    truth = everything.subset(training_subset(everything, asked))
+    truth = everything.subset(training_subset(everything, args.train_subset or ""))
     store = open_store(args.features, truth, args.fps) if args.features else None
     rates, durations = told_by(store, truth, videos)
     if args.fps and not rates:

@@ -37,7 +37,7 @@ SUB_PACKAGES = {  # and what each may import of its own package
     "extract.backbones": {"extract.cues", "extract.weights"},
     "extract.world": {"extract.backbones"},
     "extract.pipeline": {"extract.backbones", "extract.cues"},
-    "extract.students": {"extract.backbones", "extract.cues", "extract.pipeline"},
+    "extract.learning": {"extract.backbones", "extract.cues", "extract.pipeline"},
     "evaluate.files": set(),
     "evaluate.importing": {"evaluate.files"},
     "evaluate.metrics": {"evaluate.files"},

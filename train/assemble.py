@@ -20,13 +20,13 @@ from detect.model.detector import Detector, DetectorConfig, sample_rule
 from detect.precision import set_precision
 from detect.windows import SampleRule
 from evaluate.files.annotations import Annotations, read_annotations
+from evaluate.files.subsets import training_subset
 from features.importing.fit import misfit
 from features.running.devices import choose_device
 from features.running.ranks import ALONE, Ranks, device_of_rank
 from features.storage.rates import note_of_many, rates_of, usual_rate
 from features.storage.store import Store
 from train.checkpoint import Run
-from train.checks.labels import training_subset
 from train.config import Config, Data, TrainingError
 from train.data.dataset import Samples
 from train.data.memory import Memory
@@ -66,7 +66,7 @@ class Material:
 def open_material(data: Data) -> Material:
     """Annotations of the training subset and the store of their features; remarks about either go to stderr."""
     everything = read_annotations(data.annotations, strict=not data.repair, repair=data.repair or "clip")
-    truth = labelled_part(everything.subset(training_subset(everything, data)), data.train_videos)
+    truth = labelled_part(everything.subset(training_subset(everything, data.subset)), data.train_videos)
     if data.strict and truth.flaws:
         raise TrainingError(f"{data.annotations}: {'; '.join(truth.remarks)}. Correct the file, or leave --strict away")
     for remark in truth.remarks:

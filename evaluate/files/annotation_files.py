@@ -30,6 +30,7 @@ class Entry:
     segments: list[tuple[float, float]]
     labels: list[str]
     ids: list[int | None]
+    group: str = ""  # of videos that show the same person, room or event
 
 
 class _Place(NamedTuple):
@@ -203,6 +204,7 @@ def _json_entry(path: Path, video: str, row: object) -> Entry:
         segments,
         labels,
         ids,
+        str(row.get("group") or ""),
     )
 
 

@@ -49,6 +49,7 @@ class VideoTruth:
     fps: float | None
     segments: NDArray[np.float64]  # (N, 2) seconds, in file order
     labels: NDArray[np.int64]  # (N,) index into Annotations.classes
+    group: str = ""  # of videos that show the same person, room or event; empty where the source tells none
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ def _judged(
             fps=entry.fps,
             segments=np.array(segments, dtype=np.float64).reshape(-1, 2),
             labels=np.array([index[label] for label in labels], dtype=np.int64),
+            group=entry.group,
         )
     return Annotations(names, videos, ambiguous, known.name if known else None, tuple(flaws), str(path), ids_of(pairs))
 

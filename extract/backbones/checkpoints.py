@@ -1,11 +1,13 @@
 """Checkpoints: files of weights, loaded strictly and without running any code that they might hold."""
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +76,16 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path}: not a file of safetensors: {error}. The file may be half downloaded: fetch it again"
         ) from error
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """How the weights of a checkpoint were made, as `write_state` was told; empty where the file does not say."""
+    if path.suffix == ".safetensors" or kind_of_program(path):
+        return {}
+    read_state(path)  # refuses what is no checkpoint, with a word on why
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    record = json.loads(content["record"]) if isinstance(content.get("record"), str) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def kind_of_program(path: Path) -> str:

@@ -168,7 +168,7 @@ def run(args: argparse.Namespace, streams: Sequence[ClipSettings], command: str)
         for video, (info, _) in planned.items():
             try:
                 if stored is not None:
-                    _check_flow(stored, settings, video, info)
+                    check_flow(stored, settings, video, info)
             except StoreError as error:
                 failures.append({"video": video, "cause": "StoreError", "message": str(error)})
                 continue
@@ -202,7 +202,7 @@ def _fingerprint(settings: ClipSettings, payload: dict[str, Any]) -> str:
     return settings.fingerprint(payload["sha256"], payload["info"]["decoded_by"])
 
 
-def _check_flow(stored: flow.pipeline.store.FlowStore, settings: ClipSettings, video: str, info: VideoInfo) -> None:
+def check_flow(stored: flow.pipeline.store.FlowStore, settings: ClipSettings, video: str, info: VideoInfo) -> None:
     """Whether the flow store holds this very video, all of it, in the backbone's geometry and at this rate."""
     row = stored.row(video)
     geometry = settings.network.geometry.name

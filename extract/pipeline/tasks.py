@@ -11,6 +11,7 @@ import torch
 from extract.backbones import Backbone, build_backbone
 from extract.cues.cue import CUES, SourceOptions
 from extract.pipeline.embedding import Network, embed_streams
+from extract.pipeline.seen import labels_seen
 from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
 from features.storage.store import Part, write_part
@@ -29,15 +30,19 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     cv2.setNumThreads(1)
     backbone = _backbone(settings)
     watch = Stopwatch(settings.device)
-    made_of = (settings.flow_store, settings.flow_backend, settings.flow_preset)
-    view, ahead = CUES[settings.cue].source(SourceOptions(payload["video"], backbone.geometry, watch, *made_of))
+    from_flow = (settings.flow_store, settings.flow_backend, settings.flow_preset)
+    view, ahead = CUES[settings.cue].source(SourceOptions(payload["video"], backbone.geometry, watch, *from_flow))
     with as_planned(payload, beat) as info:
         networks = [Network(each, backbone) for each in streams]
         made = embed_streams(info.path, networks, view, watch, beat, ahead)
     size = 0
     for each in streams:
         arrays = {"features": made.features[each.stream], "t_center": made.t_center}
-        part = Part(payload["video"], each.stream, arrays, attributes(each, info, made.num_frames))
+        made_of = {
+            **attributes(each, info, made.num_frames),
+            **labels_seen(each.weights, payload["video"], info.sha256),
+        }
+        part = Part(payload["video"], each.stream, arrays, made_of)
         size += write_part(Path(payload["store"]), part).stat().st_size
     return {
         "duration_s": info.duration_s,

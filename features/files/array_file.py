@@ -1,6 +1,7 @@
-"""One file of a feature sequence, as others write them: .npy, .npz or .csv in, a (T, D) array of floats out.
+"""One file of a feature sequence, as others write them: .npy, .npz, .pkl, .pt or .csv in, a (T, D) array of floats out.
 
-Nothing is ever unpickled. What is no such array is refused in a line that says what it is and how to repair it.
+Nothing that a file holds is ever run. What is no such array is refused in a line that says what it is, and how to
+repair it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from features.files.layout import StoreError
 from features.files.many_file import HDF5, PICKLES, array_in, members, shape_in
 from features.files.strict_json import read_text
 
-SUFFIXES = (".npy", ".npz", ".pkl", ".csv")
+SUFFIXES = (".npy", ".npz", ".pkl", ".pt", ".pth", ".csv")
 USUAL_NAMES = ("feats", "features", "arr_0")  # of the array in an .npz file: ActionFormer's, others', numpy's own
 # What numpy's reader of headers raises on bytes that are none.
 _BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, EOFError, OverflowError, RecursionError, MemoryError)

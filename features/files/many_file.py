@@ -1,8 +1,8 @@
-"""One file that holds the features of many videos: HDF5 (G-TAD, TadTR's P-GCN, ActivityNet's C3D), .npz or .pkl.
+"""One file that holds the features of many videos: HDF5 (G-TAD, TadTR's P-GCN, ActivityNet's C3D), .npz, .pkl or .pt.
 
 rgb_val.h5       video -> (T, D); the cue by the file's name
 features.hdf5    video -> (T, D), or video -> rgb, flow, or video -> one array of any name
-features.pkl     {video: array}, or {video: {"rgb": array, "flow": array}}
+features.pkl     {video: array}, or {video: {"rgb": array, "flow": array}}; .pt is the same with tensors
 features.npz     video -> (T, D)
 """
 
@@ -19,10 +19,11 @@ import h5py
 import numpy as np
 
 from features.files.layout import StoreError
-from features.files.pickle_file import read_pickle
+from features.files.pickle_file import read_pickle, read_tensors
 
 HDF5 = (".h5", ".hdf5", ".hdf")
-PICKLES = (".pkl", ".pickle")
+TENSORS = (".pt", ".pth")  # of torch.save
+PICKLES = (".pkl", ".pickle", *TENSORS)
 MANY = (*HDF5, *PICKLES, ".npz")
 CUES = ("rgb", "flow")
 
@@ -139,5 +140,5 @@ def _flat_once(file: Path, changed: int, size: int) -> dict[str, np.ndarray]:
         elif isinstance(value, np.ndarray) and value.ndim >= 2:
             found["/".join(path)] = value
 
-    walk(read_pickle(file), ())
+    walk(read_tensors(file) if file.suffix in TENSORS else read_pickle(file), ())
     return found

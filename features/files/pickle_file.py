@@ -1,7 +1,12 @@
-"""Arrays out of a pickle, without running anything that it holds (`command.plain_pickle`)."""
+"""Arrays out of a pickle or of a file of torch.save, without running anything that it holds.
+
+Pickles are read by `command.plain_pickle`, files of torch.save by torch itself, tensors only (`weights_only`).
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,31 @@ def read_pickle(file: Path) -> Any:
         raise StoreError(
             f"{file}: holds no plain arrays: {error}. Arrays, dictionaries and lists of them are read; all "
             "else would have to be run. If you trust whoever made the file, load it and save each (T, D) array "
-            f"with np.save('VIDEO.npy', array). A file of torch.save: python -c \"import torch, numpy; "
-            f"numpy.save('{file.stem}.npy', torch.load('{file.name}', weights_only=True).numpy())\""
+            "with np.save('VIDEO.npy', array). A file of torch.save is read under the ending .pt"
+        ) from error
+
+
+def read_tensors(file: Path) -> Any:
+    """The same of a file of torch.save; tensors become arrays, those of bfloat16, which numpy lacks, float32."""
+    import torch  # here alone: other files are read without it, and a second sooner
+
+    def arrays(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
+        if isinstance(value, Mapping):
+            return {key: arrays(inner) for key, inner in value.items()}
+        return [arrays(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about what a damaged file looks like to it
+            return arrays(torch.load(file, map_location="cpu", weights_only=True))
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read: {error}") from error
+    except Exception as error:  # torch raises a different type for every way in which a file can be wrong
+        why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+        raise StoreError(
+            f"{file}: holds no plain tensors ({why}). Tensors, dictionaries and lists of them are read; all else would "
+            "have to be run. A download that was cut off? Fetch it again. If you trust whoever made the file, load it "
+            "and save each (T, D) array with np.save('VIDEO.npy', array)"
         ) from error

@@ -17,14 +17,14 @@ from features.importing.annotated import Known
 from features.importing.placing import Placement, TimedClips, Timing, read_times, settle_clips, timed_clips
 from features.importing.provenance import Stored, refuse_mixture, refuse_other_origin
 from features.importing.survey import ImportOutcome, Item, Request, find_features, look
-from features.storage.index import refuse_single
+from features.storage.index import refuse_losing
 from features.storage.parts import Part, array_digest, fingerprint, is_done, write_part
 
 
 def import_all(request: Request) -> ImportOutcome:
     """Writes a part per video and stream. A file that cannot be read is said on stderr and counted; StoreError if
     nothing can be imported as it was asked for."""
-    refuse_single(request.store)
+    refuse_losing(request.store)
     outcome = ImportOutcome()
     found = find_features(request, outcome)
     items = look(request, found, outcome)

@@ -21,7 +21,7 @@ from features.importing.annotated import Known
 from features.storage.npy import default_columns, refuse_transposed
 
 Columns = dict[str, slice]
-OPTIONS = {".npy": "--npy", ".npz": "--npy", ".pkl": "--npy", ".csv": "--csv"}  # which option reads which files
+OPTIONS = {**dict.fromkeys(SUFFIXES, "--npy"), ".csv": "--csv"}  # which option reads which files
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,6 @@ def find_features(request: Request, outcome: ImportOutcome) -> list[Found]:
         remedy = (
             f"Read them with {meant} {folder}" if meant else "Save each (T, D) array with np.save('VIDEO.npy', array)"
         )
-        if {".pt", ".pth"} & set(dict(others)):
-            remedy = "For each: np.save('VIDEO.npy', torch.load(FILE, weights_only=True).numpy())"
         wanted = " or ".join([", ".join(request.suffixes[:-1]), request.suffixes[-1]][len(request.suffixes) < 2 :])
         raise StoreError(f"{folder}: no {wanted} files here; found {there}. {remedy}")
     if left := [file for file in walk(folder) if file.suffix in OPTIONS and file.suffix not in request.suffixes]:

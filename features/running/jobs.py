@@ -37,7 +37,7 @@ from features.running.options import add_arguments, options, parse_shard
 from features.running.report import Ledger, RunReport, write_report
 from features.running.shares import share
 from features.running.supervisor import Job, Limits, Outcome
-from features.storage.index import build_index, refuse_single
+from features.storage.index import build_index, refuse_losing
 
 __all__ = ["Job", "RunReport", "add_arguments", "options", "parse_shard", "run", "share", "write_report"]
 
@@ -118,7 +118,7 @@ def _plan(jobs: list[Job], done: Callable[[Job], bool] | None, skip_failed: bool
 
 def _prepare(store: Path) -> str:
     """Why no part can be written here, found out before hours of work and not after; empty if parts can."""
-    refuse_single(store)
+    refuse_losing(store)
     folder = parts_folder(store)
     try:
         folder.mkdir(parents=True, exist_ok=True)

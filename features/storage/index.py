@@ -51,7 +51,7 @@ def build_index(store: Path, without: Container[Path] = ()) -> Path:
     out, and named in DamagedParts once the index stands.
     """
     store = Path(store)
-    refuse_single(store)
+    refuse_losing(store)
     sweep_abandoned(parts_folder(store))
     known = known_parts(store)
     with locked(cache_folder(store)):
@@ -159,13 +159,14 @@ def _write(store: Path, contents: Contents) -> None:
     write_whole(store, image)
 
 
-def refuse_single(store: Path) -> None:
-    """An index must not be written over a file that holds the features themselves."""
+def refuse_losing(store: Path) -> None:
+    """An index must not be written over a file that holds the features themselves, or over the index of other parts."""
     if not Path(store).is_file():
         return
     try:
         with h5py.File(store, "r", locking=False) as file:
             single = "kind" in file.attrs and read_attribute(file, "kind") == "single"
+            linked = _first_link(file)
     except OSError:
         return  # not HDF5 at all, or cut short: the index replaces it
     if single:
@@ -173,3 +174,22 @@ def refuse_single(store: Path) -> None:
             f"{store} is a single self-contained file and would be overwritten by an index. Name another store with "
             "--features, or move this file away first."
         )
+    name = linked.split("/", 1)[0]
+    wanted = (shards_folder if name.endswith(".shards") else parts_folder)(store).name
+    if name and name != wanted and (store.parent / name).is_dir():  # the index was renamed and its folder was not
+        raise StoreError(
+            f"{store} is the index of {store.parent / name} and would be overwritten by one of {wanted}: give that "
+            f"folder the name {wanted} (a copy, if {name} has another index), or name another store with --features."
+        )
+
+
+def _first_link(group: h5py.Group) -> str:
+    """The file that the first link of an index leads to; empty where there is none."""
+    for name in group:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            return str(link.filename)
+        inner = group.get(name)
+        if isinstance(inner, h5py.Group):
+            return _first_link(inner)
+    return ""

@@ -10,11 +10,11 @@ from pathlib import Path
 from command.errors import FlowlessError
 from detect.missing import SHOWN, SKIP
 from evaluate.files.annotations import Annotations
+from evaluate.files.subsets import usual_subset
 from evaluate.metrics.protocols import protocol_for
 from extract.backbones import BACKBONES, find_backbone
 from extract.backbones.base import Backbone
 from flowless.comparing.methods import BOTH_IN_ONE, NONE, SECOND, Method, Student
-from train.checks.labels import usual_subset
 
 DISTILL, TWIN, SHIPPED, NO_STUDENT = "distill", "twin", "shipped", "none"
 STUDENTS = (SHIPPED, DISTILL, TWIN, NO_STUDENT)

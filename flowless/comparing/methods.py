@@ -77,6 +77,7 @@ def methods(cue: str = "flow", student: Student = SECOND, first: bool = True) ->
 
 
 WITHOUT_MOTION = ("rgb-only", "rgb-twice")
+CONTROLS = ("student-alone", "student-no-teacher", "rgb-twice")  # what tells why, and nobody would deploy
 NAMES = tuple(methods())
 
 

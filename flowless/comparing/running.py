@@ -146,6 +146,12 @@ def report(asked: Asked, runner: Runner, truth: Annotations, no_file: Sequence[s
     write_json(asked.out / "results.json", summary.to_json())
     first = next(iter(pages.values()))
     write_whole(asked.out / "timeline.png", first.with_suffix(".png").read_bytes())
+    made = [asked.out / name for name in ("report.html", "table.md", "results.json")]
+    picture = asked.out / "accuracy.png"
+    if summary.draw(picture):
+        made.append(picture)
+    else:
+        picture.unlink(missing_ok=True)  # of another time, when the cost was known
     if len(pages) == 1:
         write_whole(asked.out / "report.html", first.read_bytes())
         print(first.with_suffix(".txt").read_text(encoding="utf-8").rstrip())
@@ -155,7 +161,7 @@ def report(asked: Asked, runner: Runner, truth: Annotations, no_file: Sequence[s
         print(summary.markdown().rstrip())
     for note in summary.notes():
         print(f"note: {note}", file=sys.stderr)
-    print(f"{asked.out / 'report.html'}, {asked.out / 'table.md'}, {asked.out / 'results.json'}", file=sys.stderr)
+    print(*made, sep=", ", file=sys.stderr)
     return ExitCode.FAILURES if failed else ExitCode.DONE
 
 

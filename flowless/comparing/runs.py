@@ -98,7 +98,7 @@ def run_steps(
         steps += [
             Step(
                 detect,
-                (one.detections,),
+                (one.detections, one.detections.with_suffix(".report.json")),
                 how=material.how,
                 watches=(material.annotations, detector, *material.watched(method.streams, one.videos)),
                 passes=(0, 3) if material.missing == SKIP else (0,),

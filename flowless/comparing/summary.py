@@ -17,7 +17,8 @@ from evaluate.reporting.cost_records import Cost, CostError, compare_cost, read_
 from evaluate.reporting.page_style import STYLE, document, section
 from evaluate.reporting.page_style import table as page_table
 from flowless.comparing.asked import Asked
-from flowless.comparing.methods import BASELINE, CEILING, FIRST, Method
+from flowless.comparing.methods import BASELINE, CEILING, CONTROLS, FIRST, Method
+from flowless.comparing.picture import draw
 from flowless.comparing.plan import run_folder
 from flowless.comparing.runs import average_of
 from flowless.comparing.table import Result, table
@@ -104,18 +105,29 @@ class Summary:
     def heads(self) -> list[str]:
         return [head for head in self.asked.heads if any(run.head == head for run in self.runs)]
 
-    def lines(self, head: str) -> list[str]:
-        """The table of one head, in Markdown."""
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of compute per minute of video, by what a method reads; empty where it was not measured."""
+        return {} if self.cost is None else {name: one.seconds_per_minute for name, one in self.cost.methods.items()}
+
+    def results(self, head: str) -> list[Result]:
         subset = self.asked.subset
-        results = [
+        return [
             Result(run.method.name, run.method.reads, 0, run.seed, {subset: 100 * run.average}, head)
             for run in self.runs
             if run.head == head
         ]
-        seconds = {} if self.cost is None else {n: m.seconds_per_minute for n, m in self.cost.methods.items()}
-        order = [method.name for method in self.asked.methods]
+
+    def lines(self, head: str) -> list[str]:
+        """The table of one head, in Markdown."""
+        subset, order = self.asked.subset, [method.name for method in self.asked.methods]
         against = {name: gain for (of, name), gain in self.gains.items() if of == head}
-        return table(results, [subset], seconds, order, against, judged=subset, tests=True)
+        return table(self.results(head), [subset], self.seconds, order, against, judged=subset, tests=True)
+
+    def draw(self, path: Path) -> bool:
+        """Writes the picture of the first head: accuracy against cost, without the controls. False without cost."""
+        rows = [m.name for m in self.asked.methods if not m.name.startswith(CONTROLS)]
+        return draw(self.results(self.heads[0]), self.seconds, path, rows, self.asked.subset)
 
     def notes(self) -> list[str]:
         said = [
@@ -124,7 +136,22 @@ class Summary:
             for why, videos in self.missing.items()
             if videos
         ]
-        return said + [f"not made: {name}: {why}" for name, why in self.failed.items()]
+        return [*self.doubts(), *said, *(f"not made: {name}: {why}" for name, why in self.failed.items())]
+
+    def doubts(self) -> list[str]:
+        """Where the two ends of the gap are not surely apart, so that shares of it say little."""
+        said = []
+        for (head, name), gain in self.gains.items():
+            if name != CEILING or not gain.low <= 0 <= gain.high:
+                continue
+            seeds = len({run.seed for run in self.runs if (run.head, run.method.name) == (head, name)})
+            said.append(
+                f"{head}: {CEILING} is {100 * gain.mean:+.1f} points from {BASELINE}, and its 95 % interval over test "
+                f"videos, {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, holds 0: so few test videos do not tell "
+                f"whether motion is worth it here, and shares of the gap say little. More test videos tell more"
+                + (", and so do more --seeds" if seeds < 3 else "")
+            )
+        return said
 
     def markdown(self) -> str:
         parts = ["# Comparison", "", explanation(self.asked), ""]

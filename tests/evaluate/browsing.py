@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,35 @@ RATE = 10  # frames a second
 LEVEL = 20  # by which each second of a made video is brighter than the one before
 
 
+class NoBrowserError(RuntimeError):
+    """What is missing to drive a browser."""
+
+
 @contextmanager
 def browser(downloads: Path) -> Iterator[Any]:
-    """A driver of selenium; skips where there is no Chromium, no driver for it, or no selenium."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: no browser is driven")
+    """As driven; skips the test where there is no Chromium, no driver for it, or no selenium."""
+    with ExitStack() as stack:
+        try:
+            driver = stack.enter_context(driven(downloads))
+        except NoBrowserError as error:
+            pytest.skip(f"{error}: the page is not tried in a browser")
+        yield driver
+
+
+@contextmanager
+def driven(downloads: Path, *more: str) -> Iterator[Any]:
+    """A driver of selenium; more: options of Chromium. NoBrowserError where something is missing."""
+    try:
+        from selenium import webdriver
+    except ImportError as error:
+        raise NoBrowserError("selenium is not installed (pip install -c constraints.txt -e '.[dev]')") from error
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     steering = shutil.which("chromedriver")
     if program is None or steering is None:
-        pytest.skip("no chromium with a chromedriver on this machine: the page is not tried in a browser")
+        raise NoBrowserError("no chromium with a chromedriver (Debian, Ubuntu: apt install chromium chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for option in OPTIONS:
+    for option in (*OPTIONS, *more):
         options.add_argument(option)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

@@ -3,7 +3,7 @@
 import numpy as np
 
 from extract.backbones.nano import Nano
-from extract.students.clip_samples import ClipArrays
+from extract.learning.batches import ClipArrays
 
 
 def moving_bars(count: int, seed: int = 0) -> ClipArrays:

@@ -9,9 +9,10 @@ import torch
 from moving_bars import moving_bars
 
 from extract.backbones import build_backbone
+from extract.learning.student import Student, StudentRecipe
+from extract.learning.student_training import StudentEpoch, StudentTraining
+from extract.learning.training import train_to_end
 from extract.pipeline.settings import ClipSettings
-from extract.students.student import Student, StudentRecipe
-from extract.students.training import Epoch, Training, train_student
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -73,7 +74,7 @@ def trained(**changes: Any) -> dict[str, torch.Tensor]:
     source = moving_bars(16)
     backbone = build_backbone("nano", "rgb").requires_grad_(True)
     recipe = StudentRecipe(**{"epochs": 1, "batch": 8, **changes})
-    return train_student(Training(Student(backbone, source.dim), recipe, source), None).state_dict()
+    return train_to_end(StudentTraining(Student(backbone, source.dim), recipe, source), None).state_dict()
 
 
 def test_every_setting_of_a_student_changes_what_it_learns() -> None:
@@ -91,6 +92,6 @@ def test_a_student_that_no_longer_gets_better_is_waited_for_as_long_as_the_recip
 ) -> None:
     source = moving_bars(8)
     student = Student(build_backbone("nano", "rgb"), source.dim)
-    training = Training(student, StudentRecipe(epochs=9, batch=8, patience=patience), source)
-    training.history = [Epoch(n, n + 1, 0.0, r2, None) for n, r2 in enumerate([0.5, 0.6, 0.4, 0.3])]
+    training = StudentTraining(student, StudentRecipe(epochs=9, batch=8, patience=patience), source)
+    training.history = [StudentEpoch(n, n + 1, 0.0, r2, None) for n, r2 in enumerate([0.5, 0.6, 0.4, 0.3])]
     assert training.finished is ended

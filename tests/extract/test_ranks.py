@@ -14,11 +14,12 @@ import torch.multiprocessing as mp
 from extract import motion, synthetic
 from extract.backbones import build_backbone
 from extract.backbones.checkpoints import read_state
+from extract.learning.averages import average_gradients, clips_of_a_step
+from extract.learning.batches import ClipArrays
+from extract.learning.student import Student, StudentRecipe
+from extract.learning.student_training import StudentTraining
+from extract.learning.training import train_to_end
 from extract.pipeline.settings import SettingsError
-from extract.students.averages import average_gradients, clips_of_a_step
-from extract.students.clip_samples import ClipArrays
-from extract.students.student import Student, StudentRecipe
-from extract.students.training import Training, train_student
 from features.running.ranks import ALONE, Ranks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,9 +34,9 @@ def two_steps(rank: int, folder: str) -> None:
     source = ClipArrays(clips, rng.normal(size=(len(clips), 1536)).astype(np.float32))
     ranks = Ranks(rank, 2)
     backbone = build_backbone("nano", "rgb").requires_grad_(True)
-    training = Training(Student(backbone, 1536), StudentRecipe(batch=4, epochs=1), source, ranks=ranks)
+    training = StudentTraining(Student(backbone, 1536), StudentRecipe(batch=4, epochs=1), source, ranks=ranks)
     told: list[object] = []
-    kept = train_student(training, source, told=told.append)
+    kept = train_to_end(training, source, told=told.append)
     tensor = torch.nn.Parameter(torch.zeros(2))
     tensor.grad = torch.tensor([1.0, 3.0]) * (rank + 1)
     average_gradients([tensor], ranks)

@@ -17,9 +17,12 @@ from extract import distill, rgb
 from extract.backbones import build_backbone
 from extract.backbones.checkpoints import WeightsError, read_state
 from extract.backbones.nano import Nano
-from extract.students.clip_samples import ClipArrays, TaughtVideo, VideoClips
-from extract.students.student import Student, StudentRecipe, Teachers, draw_colours, explained, one_cycle
-from extract.students.training import Training, train_student
+from extract.learning.batches import ClipArrays
+from extract.learning.changes import draw_changes
+from extract.learning.streaming import TaughtVideo, VideoClips
+from extract.learning.student import Student, StudentRecipe, Teachers, explained
+from extract.learning.student_training import StudentTraining, taught_clips
+from extract.learning.training import one_cycle, train_to_end
 from features.storage.store import Part, build_index, write_part
 from flow.decode.geometry import Geometry
 
@@ -60,7 +63,7 @@ def numbered(tmp_path: Path) -> tuple[list[TaughtVideo], features.storage.store.
 
 def clips_of(numbered: tuple[list[TaughtVideo], features.storage.store.Store], room_bytes: float) -> VideoClips:
     videos, store = numbered
-    return VideoClips(videos, store, "flow", GEOMETRY, window=16, stride=4, seed=3, room_bytes=room_bytes)
+    return taught_clips(videos, store, "flow", GEOMETRY, window=16, stride=4, seed=3, room_bytes=room_bytes)
 
 
 @pytest.mark.parametrize("room_bytes", [1e9, 1], ids=["all in memory", "one chunk at a time"])
@@ -113,19 +116,18 @@ def test_r2_is_one_for_a_perfect_student_and_none_for_the_mean() -> None:
 
 def test_changed_colours_are_the_same_in_all_frames_and_leave_what_moves() -> None:
     clips = torch.rand(2, 3, 4, 8, 8)
-    colours = draw_colours(2, StudentRecipe(), torch.Generator().manual_seed(0))
+    colours = draw_changes("rgb", 2, 0.35, 0.3, torch.Generator().manual_seed(0))
     changed = colours.change(clips)
     assert not torch.allclose(changed, clips, atol=0.1)
     still = clips[:, :, :1].expand_as(clips)
     made = colours.change(still)
     torch.testing.assert_close(made, made[:, :, :1].expand_as(made))
-    plain = StudentRecipe(colour=0.0, light=0.0)
-    torch.testing.assert_close(draw_colours(2, plain, torch.Generator()).change(clips), clips)
+    torch.testing.assert_close(draw_changes("rgb", 2, 0.0, 0.0, torch.Generator()).change(clips), clips)
 
 
 def test_colours_change_alike_whether_frames_stand_in_the_clip_or_are_folded_into_the_batch() -> None:
     clips = torch.rand(2, 3, 4, 8, 8)
-    colours = draw_colours(2, StudentRecipe(), torch.Generator().manual_seed(0))
+    colours = draw_changes("rgb", 2, 0.35, 0.3, torch.Generator().manual_seed(0))
     folded = clips.transpose(1, 2).flatten(0, 1)  # (B * frames, 3, H, W)
     made = colours.change(folded).unflatten(0, (2, 4)).transpose(1, 2)
     torch.testing.assert_close(made, colours.change(clips))
@@ -137,30 +139,30 @@ def test_the_learning_rate_climbs_to_its_peak_and_falls_to_nothing() -> None:
     assert rates[:21] == sorted(rates[:21]) and rates[20:] == sorted(rates[20:], reverse=True)
 
 
-def fresh(source: ClipArrays, **changes: object) -> Training:
+def fresh(source: ClipArrays, **changes: object) -> StudentTraining:
     recipe = StudentRecipe(batch=8, **{"epochs": 2, **changes})  # type: ignore[arg-type]
     backbone = build_backbone("nano", "rgb").requires_grad_(True)
-    return Training(Student(backbone, source.dim), recipe, source)
+    return StudentTraining(Student(backbone, source.dim), recipe, source)
 
 
 def test_a_student_learns_which_way_things_move_whatever_their_colour() -> None:
     training = fresh(moving_bars(48), epochs=5)
     held_out = moving_bars(32, seed=9)
-    train_student(training, held_out)
+    train_to_end(training, held_out)
     scores = [epoch.r2 for epoch in training.history]
     assert max(s for s in scores if s is not None) > 0.5
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     source, held_out = moving_bars(32), moving_bars(8, seed=9)
-    whole = train_student(fresh(source), held_out).state_dict()
+    whole = train_to_end(fresh(source), held_out).state_dict()
     asked = iter([False, False, True, True, True, True])
     with pytest.raises(Interrupted):
-        train_student(fresh(source), held_out, tmp_path / "state.pt", lambda: next(asked))
+        train_to_end(fresh(source), held_out, tmp_path / "state.pt", lambda: next(asked))
     again = fresh(source)
     again.load(tmp_path / "state.pt")
     assert again.step == 3
-    resumed = train_student(again, held_out).state_dict()
+    resumed = train_to_end(again, held_out).state_dict()
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 

@@ -14,12 +14,13 @@ from extract import distill, motion, rgb, synthetic
 from extract.backbones import build_backbone, find_backbone
 from extract.backbones.base import BackboneError, outputs_of
 from extract.backbones.checkpoints import WeightsError, read_state, write_state
+from extract.learning.batches import ClipArrays
+from extract.learning.student import Student, StudentRecipe, explained
+from extract.learning.student_training import StudentTraining
+from extract.learning.training import train_to_end
 from extract.pipeline import embedding
 from extract.pipeline.new_videos import Embedder
 from extract.pipeline.settings import SettingsError
-from extract.students.clip_samples import ClipArrays
-from extract.students.student import Student, StudentRecipe, explained
-from extract.students.training import Training, train_student
 from features.running.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -114,11 +115,11 @@ def test_the_twin_that_ships_is_found_by_its_stream_and_fits_the_package() -> No
 # Training
 
 
-def training_of_a_twin(source: ClipArrays, **changes: object) -> Training:
+def training_of_a_twin(source: ClipArrays, **changes: object) -> StudentTraining:
     network, original = build_backbone("nano", "rgb"), build_backbone("nano", "rgb")
     network.grow_twin()
     recipe = StudentRecipe(batch=8, **{"epochs": 2, **changes})  # type: ignore[arg-type]
-    return Training(Student(network.requires_grad_(True), source.dim), recipe, source, original=original)
+    return StudentTraining(Student(network.requires_grad_(True), source.dim), recipe, source, original=original)
 
 
 def test_at_birth_a_twin_explains_all_that_the_network_saw_and_nothing_after_its_layers_changed() -> None:
@@ -141,7 +142,7 @@ def test_a_twin_learns_motion_and_keeps_what_the_network_saw() -> None:
         original = training.teachers.original
         assert original is not None
         before = {name: value.clone() for name, value in original.state_dict().items()}
-        made = train_student(training, held_out)
+        made = train_to_end(training, held_out)
         assert all(torch.equal(original.state_dict()[name], value) for name, value in before.items())
         assert any(not torch.equal(made.state_dict()[name], value) for name, value in before.items())
         r2 = training.history[-1].r2
@@ -156,14 +157,14 @@ def test_a_twin_learns_motion_and_keeps_what_the_network_saw() -> None:
 
 def test_an_interrupted_twin_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     source, held_out = moving_bars(16), moving_bars(8, seed=9)
-    whole = train_student(training_of_a_twin(source), held_out).state_dict()
+    whole = train_to_end(training_of_a_twin(source), held_out).state_dict()
     asked = iter([True, True, True])
     with pytest.raises(Interrupted):
-        train_student(training_of_a_twin(source), held_out, tmp_path / "state.pt", lambda: next(asked))
+        train_to_end(training_of_a_twin(source), held_out, tmp_path / "state.pt", lambda: next(asked))
     again = training_of_a_twin(source)
     again.load(tmp_path / "state.pt")
     assert again.step == 1
-    resumed = train_student(again, held_out).state_dict()
+    resumed = train_to_end(again, held_out).state_dict()
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
@@ -171,7 +172,7 @@ def test_a_twin_without_the_network_that_it_began_as_is_refused() -> None:
     network = build_backbone("nano", "rgb")
     network.grow_twin()
     with pytest.raises(ValueError, match="needs the network that it begins as"):
-        Training(Student(network, 1536), StudentRecipe(batch=8), moving_bars(8))
+        StudentTraining(Student(network, 1536), StudentRecipe(batch=8), moving_bars(8))
 
 
 # The commands

@@ -392,14 +392,14 @@ def test_options_that_cannot_be_meant_are_refused(folder: Path, options: str) ->
 
 
 def test_what_cannot_be_read_is_said_by_its_kind(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("pt").mkdir()
-    Path("pt/a.pt").write_text("")
+    Path("mat").mkdir()
+    Path("mat/a.mat").write_text("")
     Path("csv").mkdir()
     Path("csv/a.csv").write_text("f0\n1\n")
     for options, words in (
         ("--npy none", "none: no such directory"),
-        ("--npy pt/a.pt", "is a file; name the folder that it lies in"),
-        ("--npy pt", "no .npy, .npz or .pkl files here; found 1 .pt"),
+        ("--npy mat/a.mat", "is a file; name the folder that it lies in"),
+        ("--npy mat", "no .npy, .npz, .pkl, .pt or .pth files here; found 1 .mat"),
         ("--npy csv", "found 1 .csv. Read them with --csv csv"),
     ):
         assert run(f"{options} --features a.h5 --fps 25") == 2

@@ -11,10 +11,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 import features
 from features.files.layout import StoreError
-from features.files.pickle_file import read_pickle
+from features.files.pickle_file import read_pickle, read_tensors
 from features.importer import main
 
 DRAW = np.random.default_rng(0)
@@ -41,10 +42,15 @@ def imported(folder: Path, *options: object) -> features.Store:
     return features.open(store)
 
 
+def tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "hdf5": lambda folder: hdf5(folder / "all.hdf5", str),
     "hdf5 with one array in each group": lambda folder: hdf5(folder / "all.h5", lambda v: f"{v}/c3d_features"),
     "npz": lambda folder: [np.savez(folder / "all.npz", **VIDEOS), folder / "all.npz"][1],
+    "torch": lambda folder: [torch.save(tensors(VIDEOS), folder / "all.pt"), folder / "all.pt"][1],
     "pickle": lambda folder: [(folder / "all.pkl").write_bytes(pickle.dumps(VIDEOS)), folder / "all.pkl"][1],
 }
 
@@ -91,6 +97,35 @@ def test_a_folder_may_hold_a_pickle_for_each_video(tmp_path: Path) -> None:
     (folder / "v1.pkl").write_bytes(pickle.dumps({"features": VIDEOS["v1"], "fps": 30.0}))
     store = imported(tmp_path, "--npy", folder, "--window", 16, "--stride", 4)
     assert np.array_equal(store.read("v1", "rgb"), VIDEOS["v1"])
+
+
+def test_a_folder_may_hold_a_file_of_torch_for_each_video(tmp_path: Path) -> None:
+    folder = tmp_path / "tensors"
+    folder.mkdir()
+    torch.save(torch.from_numpy(VIDEOS["v0"]), folder / "v0.pt")
+    torch.save({"features": torch.from_numpy(VIDEOS["v1"]).bfloat16(), "fps": 30.0}, folder / "v1.pth")
+    torch.save(torch.from_numpy(VIDEOS["v2"]), folder / "v2.pt", _use_new_zipfile_serialization=False)
+    store = imported(tmp_path, "--npy", folder, "--window", 16, "--stride", 4)
+    assert np.array_equal(store.read("v0", "rgb"), VIDEOS["v0"])
+    assert np.array_equal(store.read("v2", "rgb"), VIDEOS["v2"])
+    assert np.allclose(store.read("v1", "rgb"), VIDEOS["v1"], rtol=2**-8)  # 8 bits of mantissa
+
+
+@pytest.mark.parametrize("cut", [0, 40, 400])
+def test_a_damaged_file_of_torch_is_one_line(tmp_path: Path, cut: int) -> None:
+    torch.save(tensors(VIDEOS), tmp_path / "whole.pt")
+    (tmp_path / "x.pt").write_bytes((tmp_path / "whole.pt").read_bytes()[:cut])
+    with pytest.raises(StoreError, match=r"x\.pt: holds no plain tensors") as raised:
+        read_tensors(tmp_path / "x.pt")
+    assert "\n" not in str(raised.value)
+
+
+def test_nothing_in_a_file_of_torch_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"v": Runs()}, tmp_path / "x.pt")
+    with pytest.raises(StoreError, match="holds no plain tensors"):
+        read_tensors(tmp_path / "x.pt")
+    assert not (tmp_path / "it-ran").exists()
 
 
 def test_cola_has_a_folder_for_each_cue_and_a_rate_of_its_own(tmp_path: Path) -> None:

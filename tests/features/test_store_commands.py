@@ -86,6 +86,26 @@ def test_a_single_file_needs_nothing_else_and_is_never_overwritten(
     assert single.read_bytes() == once
 
 
+def test_an_index_that_was_renamed_without_its_parts_is_not_written_over(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = everything(store)
+    renamed = store.rename(tmp_path / "renamed.h5")
+    write_video(renamed, "v1", made="second", num_steps=9)
+    assert pack.main([str(renamed), "--index"]) == 2
+    assert "give that folder the name renamed.parts" in capsys.readouterr().err
+    assert everything(renamed) == before
+    for stream in (tmp_path / "renamed.parts").iterdir():  # do as it says, and keep the new part
+        for part in stream.iterdir():
+            part.rename(tmp_path / "demo.parts" / stream.name / part.name)
+        stream.rmdir()
+    (tmp_path / "renamed.parts").rmdir()
+    (tmp_path / "demo.parts").rename(tmp_path / "renamed.parts")
+    assert pack.main([str(renamed), "--index"]) == 0
+    after = everything(renamed)
+    assert {key for key in before if after[key] != before[key]} == {key for key in before if key[0] == "v1"}
+
+
 def test_a_lone_part_is_a_store_of_one_video(store: Path) -> None:
     part = features.open(part_path(store, "v2", "rgb"))
     assert part.videos == ("v2",)

@@ -32,6 +32,8 @@ def main(module: str, *words: str) -> int:
     temporary = out.with_name(f"{out.name}.{os.getpid()}.part")
     temporary.write_text(json.dumps(content) if out.suffix == ".json" else f"made {out}")
     temporary.replace(out)
+    if module == "detect.run":
+        out.with_suffix(".report.json").write_text("{}")
     if "--timeline" in given:
         Path(given["--timeline"]).write_text("png")
     print(f"{module} says {score}")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from small_videos import write_video
 
 from evaluate.files.annotations import read_annotations
 from flowless.annotations import main
-from flowless.splitting import SplitError, parse_shares, split
+from flowless.splitting import SplitError, parse_shares, split, torn_apart
 
 
 @pytest.fixture
@@ -153,6 +154,24 @@ def test_shares_that_cannot_be_are_refused(text: str) -> None:
 def test_more_subsets_than_groups_are_refused() -> None:
     with pytest.raises(SplitError, match="1 groups cannot be split into 2"):
         split({"v1": ["a"], "v2": ["a"]}, {"v1": "g", "v2": "g"}, (0.5, 0.5), seed=0)
+
+
+def test_cameras_of_one_event_in_two_subsets_are_found_by_their_names() -> None:
+    subsets = {"fall-01-cam0": "Training", "fall-01-cam1": "Test", "adl-1-cam0": "Test", "camping3": "Training"}
+    found = torn_apart(subsets)
+    assert found is not None
+    pattern, torn = found
+    assert torn == [["fall-01-cam0", "fall-01-cam1"]]
+    groups = {video: match[1] for video in subsets if (match := re.search(pattern, video))}
+    assert groups == {
+        "fall-01-cam0": "fall-01",
+        "fall-01-cam1": "fall-01",
+        "adl-1-cam0": "adl-1",
+        "camping3": "camping3",
+    }
+    assert torn_apart({**subsets, "fall-01-cam1": "Training"}) is None
+    assert torn_apart({"holiday_clip1": "Training", "holiday_clip2": "Test"}) is None  # one group cannot be split
+    assert torn_apart({"a1": "Training", "a2": "Test", "cam0": "Training", "cam1": "Test"}) is None
 
 
 def test_urfall_from_four_columns_is_what_its_annotations_say(shared_data: Path, tmp_path: Path) -> None:

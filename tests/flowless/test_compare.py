@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from evaluate.metrics.significance import SeedsGain
 from flowless import compare
 from flowless.comparing import running
+from flowless.comparing.summary import Summary
 from flowless.comparing.told import waited_for
 from flowless.graph import runner
 from flowless.graph.job import Graph, Job
@@ -222,3 +224,21 @@ def test_a_shard_says_what_it_waits_for(tmp_path: Path) -> None:
     assert waited_for(one) == ""  # nothing is left here
     one.waits_for_all = True
     assert waited_for(one) == "waiting for apart (shard 1)"
+
+
+def test_a_detection_that_was_killed_before_its_report_was_written_is_made_again(folder: Path) -> None:
+    assert run() == 0
+    called(folder)
+    (folder / "out" / "runs" / "seed0" / "direct" / "detections.report.json").unlink()  # without it no cost is told
+    assert run() == 0
+    assert called(folder) == ["detect.run out/runs/seed0/direct/detections.json"]
+
+
+def test_a_gap_that_may_be_none_is_said() -> None:
+    def said(gain: SeedsGain) -> list[str]:
+        return Summary(None, [], {("actionformer", "two-stream"): gain}, None, {}, {}).notes()  # type: ignore[arg-type]
+
+    (doubt,) = said(SeedsGain(0.067, -0.073, 0.183, 0.23))
+    assert "+6.7 points from rgb-only" in doubt and "-7.3 to +18.3, holds 0" in doubt and "more --seeds" in doubt
+    assert said(SeedsGain(0.2, 0.1, 0.3, 0.01)) == []
+    assert Summary(None, [], {("actionformer", "direct"): SeedsGain(0.0, -1, 1, 1)}, None, {}, {}).notes() == []  # type: ignore[arg-type]

@@ -98,6 +98,12 @@ def renamed_file(world: World) -> None:
     world.videos[f"v_{NAMES[1]}"] = world.videos.pop(NAMES[1])
 
 
+def taught_on(world: World) -> None:
+    """A backbone that has seen the labels of the first four videos, two of which are to be tested on."""
+    for video in NAMES:
+        attribute(world, video, labels_seen=video in NAMES[:4])
+
+
 # name, place, how it is broken, the finding's kind, words of its remedy (or of what it says)
 BROKEN: list[tuple[str, str, Breaks, str, str]] = [
     ("v_ before the ids", "extracted", lambda w: w.rename(lambda v: f"v_{v}"), "names-differ", "rename the videos in"),
@@ -153,6 +159,7 @@ BROKEN: list[tuple[str, str, Breaks, str, str]] = [
         "same-video-twice",
         "Keep",
     ),
+    ("labels seen", "extracted", taught_on, "labels-seen", "extract.finetune --train-subset"),
     ("rate of an import", "imported", lambda w: each(w, fps=30.0), "fps-differs", "Import again"),
     ("several rates", "extracted", lambda w: attribute(w, fps=25.0), "rates-differ", "extract.rgb .*--fps"),
     ("no rate", "npy", lambda w: each(w, fps=None), "fps-unknown", "Write 'fps' into"),
@@ -346,6 +353,15 @@ def test_sound_data_has_no_finding(tmp_path: Path, place: str) -> None:
         notes = set()
     assert findings(world)[1].keys() <= notes
     assert main(world.write()) == 0
+
+
+def test_only_videos_to_test_on_may_not_have_been_seen(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    taught_on(world)
+    assert findings(world)[1]["labels-seen"]["videos"] == [NAMES[0], NAMES[3]]
+    for video in NAMES:
+        attribute(world, video, labels_seen=world.database[video]["subset"] == "Training")
+    assert "labels-seen" not in findings(world)[1]
 
 
 def test_the_usual_span_is_that_of_training() -> None:

@@ -2,13 +2,14 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evaluate.metrics.significance import SeedsGain
 from flowless import study
-from flowless.comparing.picture import draw
+from flowless.comparing.picture import ABOVE, BELOW, BESIDE, Mark, draw, marks, places
 from flowless.comparing.runs import Material
 from flowless.comparing.table import Result, markdown
 
@@ -117,8 +118,17 @@ def test_the_picture_shows_methods_whose_cost_is_known(tmp_path: Path) -> None:
         for row, reads, value in (("rgb-only", "RGB-only", 40.0), ("decomposed", "distilled (RGB)", 70.0))
         for seed in (0, 1)
     ]
-    draw(results, {"RGB-only": 1.5, "distilled (RGB)": 2.2}, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    path, rows = tmp_path / "picture.png", ("rgb-only", "decomposed", "two-stream")
+    assert draw(results, {"RGB-only": 1.5, "distilled (RGB)": 2.2}, path, rows)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert [mark.row for mark in marks(results, {"RGB-only": 1.5}, rows, "Test")] == ["rgb-only"]
+    assert not draw(results, {}, tmp_path / "none.png", rows) and not (tmp_path / "none.png").exists()
+
+
+def test_names_of_neighbours_in_the_picture_do_not_overlap() -> None:
+    drawn = [Mark("rgb-only", 1.5, (40.0,)), Mark("direct", 1.5, (41.0,)), Mark("two-stream", 6.0, (80.0,))]
+    assert places(drawn) == [BELOW, ABOVE, BESIDE]
+    assert places([replace(drawn[0], seconds=3.0), *drawn[1:]]) == [BESIDE] * 3  # as good, at twice the cost
 
 
 def test_gains_carry_their_interval_and_other_heads_have_tables_of_their_own() -> None:

@@ -10,6 +10,7 @@ SETTLED = {  # said to a command that a page calls without it, so that the small
     "flow.tvl1": ("--size", "64", "--crop", "64"),
     "train.run": ("--epochs", "1"),
     "extract.distill": ("--epochs", "1", "--threads", "1"),
+    "extract.finetune": ("--epochs", "1", "--batch", "8"),
 }
 WARNED = {"flowless.doctor": 3, "flowless.probe": 3}  # what they find in the small world is no fault of the page
 

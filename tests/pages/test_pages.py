@@ -53,6 +53,7 @@ GIVEN = {
     "evaluation.md": DEMO | FOUND,
     "extraction.md": VIDEOS | WEIGHTS | {"flow/thumos.h5": "flow.h5", "new": "world/videos",
                                          "runs/thumos/detector.pt": "runs/rgb/detector.pt"},
+    "finetuning.md": VIDEOS | {"annotations.json": TRUTH},
     "formats.md": DEMO | {"other.h5": "store.h5", "npy": "npy", "thumos14.json": TRUTH}
     | {"anet_flow": "i3d-flow", "anet.json": "anet.json"},
     "heads.md": THUMOS | {"study.h5": "store.h5", "study/annotations.json": TRUTH, "scores.json": "scores.json"}

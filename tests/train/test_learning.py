@@ -12,9 +12,9 @@ import features
 from detect.heads.actionformer.head import ActionFormer
 from detect.model.detector import Detector
 from evaluate.files.annotations import read_annotations
+from evaluate.files.subsets import training_subset
 from train.assemble import assemble, open_material
-from train.checks.labels import training_subset
-from train.config import Config, Data
+from train.config import Config
 from train.log import read
 from train.recipes import RECIPES
 from train.recipes.actionformer import SMALL
@@ -171,9 +171,8 @@ def test_videos_resized_to_one_length_are_taught_on_the_resized_grid(world: Tiny
 
 def test_published_data_sets_are_known_by_their_classes(shared_data: Path) -> None:
     for name, subset in (("thumos14", "Validation"), ("multithumos", "Validation"), ("activitynet13", "Training")):
-        data = Data(annotations=str(shared_data / f"{name}.json"))
-        truth = read_annotations(data.annotations)
-        assert training_subset(truth, data) == subset
+        truth = read_annotations(shared_data / f"{name}.json")
+        assert training_subset(truth) == subset
         assert automatic(200, 350_000, truth.dataset)[0] == name
     assert automatic(200, 49_999, "thumos14")[0] == "small"
     assert automatic(200, 350_000, None)[0] == "thumos14"

@@ -11,6 +11,7 @@ from features.storage.store import Store
 from train.checks.examine import ordered
 from train.checks.finding import NOTE
 from train.checks.labels import check_labels
+from train.checks.seen import check_seen
 from train.checks.spans import check_spans
 
 TOLD_ANYWAY = {  # by the run, with its own options
@@ -26,7 +27,7 @@ def tell_beforehand(store: Store, truth: Annotations, whole: Annotations, subset
     truth: of the training videos; whole: of all subsets; span: steps of the longest sample.
     """
     began = time.perf_counter()
-    found = [*check_labels(whole, subset), *check_spans(store, truth, span)]
+    found = [*check_labels(whole, subset), *check_seen(store, whole, subset), *check_spans(store, truth, span)]
     told = [
         one
         for one in ordered(found)

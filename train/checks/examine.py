@@ -8,6 +8,7 @@ from train.checks.arrays import check_arrays
 from train.checks.finding import SEVERITIES, Finding
 from train.checks.labels import check_labels
 from train.checks.names import check_names
+from train.checks.seen import check_seen
 from train.checks.spans import check_spans, evenly
 
 SPAN = 2304  # steps of ActionFormer's longest sample, and the default of train.run
@@ -38,5 +39,6 @@ def _all(
 ) -> Iterator[Finding]:
     yield from check_labels(truth, train_subset)
     yield from check_names(store, truth)
+    yield from check_seen(store, truth, train_subset)
     yield from check_spans(store, truth, span)
     yield from check_arrays(store, sampled(store, truth, sample))

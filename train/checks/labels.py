@@ -1,17 +1,15 @@
 """What annotations say by themselves: flaws, subsets, classes that are never seen in training or in testing."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 
 from evaluate.files.annotations import FLAWS, Annotations
 from evaluate.files.names import class_key, twins
+from evaluate.files.subsets import usual_subset
 from train.checks.finding import ERROR, NOTE, WARNING, Finding
-from train.config import Data, TrainingError
 
 FEW = 5  # instances of a class in training, below which nobody learns much
 SURELY_OTHER_UNIT = 0.5  # of the actions lie outside their video: the times are no seconds
-TRAINED_ON_VALIDATION = ("thumos14", "multithumos")  # their training sets are trimmed clips
 
 
 def check_labels(truth: Annotations, train_subset: str | None = None) -> Iterator[Finding]:
@@ -35,29 +33,6 @@ def check_labels(truth: Annotations, train_subset: str | None = None) -> Iterato
             "Texts of THUMOS'14 tell none; the annotations' JSON does",
             unknown,
         )
-
-
-def usual_subset(truth: Annotations) -> str:
-    """What is learnt from where nothing is said, as everybody does."""
-    return "Validation" if truth.dataset in TRAINED_ON_VALIDATION else "Training"
-
-
-def training_subset(truth: Annotations, data: Data) -> str:
-    """The subset asked for, else the one that everybody trains on, else the only one that is not for testing."""
-    usual = usual_subset(truth)
-    there = {subset.lower(): subset for subset in truth.subsets}
-    name = data.subset or usual
-    if name.lower() in there:
-        return name
-    left = [subset for subset in truth.subsets if not subset.lower().startswith("test")]
-    if not data.subset and len(left) == 1:
-        print(f"{data.annotations}: no subset {usual!r}; learning from {left[0]!r}, the only one that is not for "
-              f"testing (--train-subset says another)", file=sys.stderr)  # fmt: skip
-        return left[0]
-    raise TrainingError(
-        f"{data.annotations}: no video of subset {name!r}; subsets there: "
-        f"{', '.join(map(repr, truth.subsets))}. Say which to learn from with --train-subset"
-    )
 
 
 def _flaws(truth: Annotations) -> Iterator[Finding]:

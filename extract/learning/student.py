@@ -16,12 +16,10 @@ share, learn from both:
 Sources: modality hallucination (Hoffman et al., CVPR 2016) and MARS (Crasto et al., CVPR 2019), there with labels.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,21 +27,14 @@ from torch import Tensor, nn
 
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone
 from extract.backbones.checkpoints import WeightsError
-from extract.students.clip_samples import ClipSource
+from extract.learning.batches import ClipSource
+from extract.learning.training import Recipe, device_type
 
 
 @dataclass(frozen=True)
-class StudentRecipe:
+class StudentRecipe(Recipe):
     """How a student is trained."""
 
-    seed: int = 0
-    epochs: int = 6  # passes over the clips
-    batch: int = 32  # clips
-    learning_rate: float = 2e-3  # peak of the one-cycle schedule
-    weight_decay: float = 0.02
-    warmup: float = 0.2  # share of the steps in which the learning rate climbs
-    colour: float = 0.35  # spread of the random mixing of colour channels; 0: colours stay
-    light: float = 0.3  # spread of the random contrast and brightness
     appearance_weight: float = 1.0  # of a twin's appearance beside its motion
     patience: int = 3  # epochs without a better R2 on held-out videos before training ends; 0: never
 
@@ -139,38 +130,6 @@ class Teachers:
         return self.original(*map(self.original.laid_out, prepared)).float()
 
 
-class Colours(NamedTuple):
-    """A change of the colours of each clip: c -> mix c + shift."""
-
-    mix: Tensor  # (B, 3, 3)
-    shift: Tensor  # (B, 3)
-
-    def change(self, prepared: Tensor) -> Tensor:
-        """Clips (B, 3, ...), or (B * frames, 3, ...), with colours changed alike in all frames of a clip."""
-        frames = len(prepared) // len(self.mix)
-        mix, shift = (each.to(prepared).repeat_interleave(frames, dim=0) for each in self)
-        mixed = torch.einsum("bij,bj...->bi...", mix, prepared)
-        return mixed + shift.reshape(*shift.shape, *[1] * (prepared.dim() - 2))
-
-
-def draw_colours(size: int, recipe: StudentRecipe, generator: torch.Generator) -> Colours:
-    """Random changes for `size` clips, in the units of what the backbone prepares."""
-    mix = torch.eye(3) + recipe.colour * torch.randn(size, 3, 3, generator=generator)
-    contrast = (1 + recipe.light * torch.randn(size, 1, 1, generator=generator)).clamp(0.4, 1.8)
-    return Colours(mix * contrast, recipe.light * torch.randn(size, 3, generator=generator))
-
-
-def one_cycle(step: int, steps: int, peak: float, warmup: float) -> float:
-    """The learning rate of step n of M: half a cosine from peak / 25 up over a share of them, then one down to 0.
-
-    Source: Smith and Topin, arXiv:1708.07120, with cosines for lines.
-    """
-    rise = max(1.0, warmup * steps)
-    if step < rise:
-        return peak * (1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * step / rise)))
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
-
-
 @torch.no_grad()
 def explained(teachers: Teachers, source: ClipSource, batch: int, device: str, bfloat16: bool) -> dict[str, float]:
     """R2 over all clips of a source, by output: the share of the variance of the wanted features that is predicted.
@@ -197,7 +156,3 @@ def explained(teachers: Teachers, source: ClipSource, batch: int, device: str, b
         name: 1 - left[name] / max(squares[name] - count * float(mean.square().sum()), 1e-12)
         for name, mean in means.items()
     }
-
-
-def device_type(device: str) -> str:
-    return torch.device(device).type

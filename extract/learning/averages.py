@@ -1,4 +1,4 @@
-"""What the processes that train one student bring together: gradients, and what batches leave behind in a network."""
+"""What the processes that train one network bring together: gradients, and what batches leave behind in a network."""
 
 from collections.abc import Iterable
 

@@ -1,1 +1,0 @@
-"""Motion students: RGB networks that learn what a motion network says of a clip."""
