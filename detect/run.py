@@ -35,6 +35,7 @@ from detect.model.detector import Detector
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import WITHOUT_FEATURES, write_detections
 from features.files.dashes import parse_args
+from features.running.allocation import keep_freed_memory
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
 from features.running.precision import add_precision
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def work(args: argparse.Namespace) -> int:
     refuse_no_place("--out", args.out)
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     args.device = str(choose_device(args.device))
     detector = load_detector(args.detector, args.device, args.precision)
     annotations = read_annotations(args.annotations, strict=False) if args.annotations else None

@@ -36,7 +36,7 @@ from command.writing import DISK_ERRORS
 from detect.deployed.detectors import load_detector
 from detect.inference import detect
 from detect.model.detector import Detector, DetectorError
-from detect.shown import PAGE, Action, Page, actions_of, tell, write_shown
+from detect.shown import PAGE, Action, Page, actions_of, browsers_play, tell, write_shown
 from evaluate.files.annotation_files import truth_files
 from evaluate.files.annotations import read_annotations
 from evaluate.files.detections import write_detections
@@ -136,7 +136,7 @@ def onnx_embedder(networks: Path, detector: Detector, **options: Any) -> Embedde
 
 
 def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[list[Action], dict[str, Any]]:
-    """The actions of one file, best first, and the record of what they cost, with a note on its frame rate or ""."""
+    """The actions of one file, best first; what they cost, with a note on the frame rate or "", and the codec."""
     config = detector.config
     info = probe(video, fps=embedder.settings.fps)
     rate = info.fps / config.stride
@@ -149,7 +149,7 @@ def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[li
         found = detect(detector, made.features, grid, info.duration_s)
     actions = actions_of(found, config.classes)
     record = {"duration_s": info.duration_s, "frames": made.num_frames, "seconds": watch.seconds, "note": note}
-    record |= {"device": embedder.settings.device, "precision": detector.head.precision}
+    record |= {"device": embedder.settings.device, "precision": detector.head.precision, "codec": info.codec}
     return actions, {**record, "threads": torch.get_num_threads()}
 
 
@@ -240,12 +240,14 @@ def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, e
     args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
     records: dict[str, dict[str, Any]] = {}
-    failures, notes = [], []
+    failures, notes, unplayed = [], [], []
     source = {"detector": str(args.detector), "cues": list(detector.cues), "feature_ids": detector.config.feature_ids}
     for name, path in videos.items():
         try:
             actions, record = detect_file(path, detector, embedder)
             notes += [note] if (note := record.pop("note")) else []
+            codec = record.pop("codec")
+            unplayed += [] if args.burn or browsers_play(path, codec) else [f"{codec} in {path.suffix or 'a folder'}"]
             if note and len(notes) <= NOTES:
                 tqdm.write(f"note: {note}", file=sys.stderr)
             shown = [action for action in actions if action.score >= args.min_score]
@@ -273,6 +275,10 @@ def run(args: argparse.Namespace, videos: dict[str, Path], detector: Detector, e
     report = args.out / "report.json"
     write_report(report, "detect.video", records, failures, device=embedder.settings.device)
     print(f"{len(results)} of {len(videos)} videos; {args.out / 'detections.json'}, cost in {report}", file=sys.stderr)
+    if unplayed:
+        what = ", ".join(dict.fromkeys(unplayed))
+        told = f"note: browsers do not play {len(unplayed)} of {len(videos)} videos ({what})"
+        print(f"{told}: with --burn they get copies that the page plays", file=sys.stderr)
     if results:
         print(f"to watch them: open {page.path.absolute().as_uri()} in a browser", file=sys.stderr)
     return ExitCode.FAILURES if failures else ExitCode.DONE

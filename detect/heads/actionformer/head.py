@@ -25,6 +25,7 @@ from detect.heads.normaliser import Normaliser, RunningNormaliser
 from detect.heads.positions import sinusoids, stretched
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
 from detect.model.branches import ConvolutionLayer, convolve_steps
+from detect.model.products import Linear
 from detect.model.stretches import in_stretches, is_long
 from detect.precision import exactly
 from detect.windows import SampleRule
@@ -128,7 +129,7 @@ class ActionFormer(Head, Croppable):
         self.names_classes = config.names_classes
         self.alignment = self.sample.multiple  # of the sequence, so that every level has whole points
         # Two branches joined are wider than the head: a 1x1 convolution takes them to its width (ours).
-        self.entry = nn.Linear(in_channels, config.width) if in_channels != config.width else nn.Identity()
+        self.entry = Linear(in_channels, config.width) if in_channels != config.width else nn.Identity()
         self.pyramid = Pyramid(
             config.width, config.heads, config.windows, config.stem,
             mlp_ratio=config.mlp_ratio, drop_path=config.drop_path, dropout=config.dropout,

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.compiler import is_exporting as exporting
 
+from detect.model.products import Linear, is_large, linear
 from detect.model.stretches import in_stretches, is_long
 
 CHUNK = 128  # at most so many queries share their keys in local attention; shorter sequences are not cut
@@ -43,8 +44,8 @@ class QueryKeyValue(nn.Module):
         # The LayerNorm's weight and bias go into the linear map: it has fewer numbers than the features.
         weight = self.weight * self.norm_weight.view(3, 1, width)
         bias = torch.einsum("qoi,qi->qo", self.weight, self.norm_bias.view(3, width)) + self.bias.view(3, width)
-        if exporting():  # three products that can be kept in 8 bits
-            return torch.stack([F.linear(*one) for one in zip(x, weight, bias, strict=True)]).view(3, batch, -1, width)
+        if exporting() or is_large(x[0], width, width):  # three products, which a file can keep in 8 bits
+            return torch.stack([linear(*one) for one in zip(x, weight, bias, strict=True)]).view(3, batch, -1, width)
         return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2)).view(3, batch, -1, width)
 
 
@@ -123,13 +124,13 @@ class Block(nn.Module):
         self.heads, self.reach, self.stride = heads, window // 2, stride
         self.attention_norm = nn.LayerNorm(width)
         self.qkv = QueryKeyValue(width, stride)
-        self.out = nn.Linear(width, width)
+        self.out = Linear(width, width)
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, mlp_ratio * width),
+            Linear(width, mlp_ratio * width),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(mlp_ratio * width, width),
+            Linear(mlp_ratio * width, width),
             nn.Dropout(dropout),
         )
         self.dropout = nn.Dropout(dropout)
