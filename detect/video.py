@@ -33,6 +33,7 @@ from command.exit_codes import ExitCode
 from command.outputs import refuse_overwriting
 from command.runner import run_command
 from command.writing import DISK_ERRORS
+from detect.deployed.detectors import load_detector
 from detect.inference import detect
 from detect.model.detector import Detector, DetectorError
 from detect.precision import set_precision
@@ -42,11 +43,13 @@ from evaluate.files.annotations import read_annotations
 from evaluate.files.detections import write_detections
 from extract.burn import burn_labels
 from extract.pipeline.new_videos import Embedder
+from extract.pipeline.onnx_networks import OnnxEmbedder, beside
 from extract.pipeline.settings import SettingsError
 from features.files.dashes import parse_args
 from features.files.streams import shows
 from features.running.devices import OF_EXTRACTION, add_device, choose_device
-from features.running.precision import add_precision, choose_precision
+from features.computing.onnx_files import SUFFIX
+from features.computing.precision import add_precision, choose_precision
 from features.running.report import write_report
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import ClipGrid
@@ -55,6 +58,7 @@ from flow.decode.video import MIN_DECODED, VideoError, list_videos, probe
 
 MIN_SCORE = 0.3  # of what people are shown; the JSON keeps everything
 NOTES = 3  # about frame rates, told one by one
+RUNTIMES = ("torch", "onnx")
 
 
 def detect_actions(
@@ -73,11 +77,12 @@ def detect_actions(
     Raises VideoError, DetectorError, DeviceError, SettingsError or WeightsError, each saying what to do; warns where
     the frame rate is not that of training.
     """
-    detector = (
-        detector if isinstance(detector, Detector) else Detector.load(detector, choose_device(device, OF_EXTRACTION))
-    )
+    networks = None
+    if not isinstance(detector, Detector):
+        networks = onnx_backbone(Path(detector))
+        detector = load_detector(Path(detector), choose_device(device, OF_EXTRACTION))
     files = [weights] if isinstance(weights, str | Path) else list(weights or [])
-    embedder = make_embedder(detector, [Path(file) for file in files], fps=fps, own=own)
+    embedder = make_embedder(detector, [Path(file) for file in files], fps=fps, own=own, networks=networks)
     actions, record = detect_file(Path(video), detector, embedder)
     if record["note"]:
         warnings.warn(record["note"], stacklevel=2)
@@ -91,8 +96,10 @@ def make_embedder(
     fps: float | None = None,
     min_decoded: float = MIN_DECODED,
     own: Sequence[str] = (),
+    networks: Path | None = None,
 ) -> Embedder:
-    """The backbones that a detector was trained behind; DetectorError where others would answer."""
+    """The backbones that a detector was trained behind, or those of a file of ONNX; DetectorError where others would
+    answer."""
     if not all(shows(cue, "rgb") for cue in detector.cues):
         raise DetectorError(
             f"this detector reads {' and '.join(detector.cues)}; detect.video detects from RGB alone. Extract the "
@@ -102,11 +109,31 @@ def make_embedder(
     feature_ids = {cue: config.feature_ids.get(cue) or "" for cue in detector.cues}
     if not all(feature_ids.values()):
         raise DetectorError("this detector does not say which features it was trained on: use detect.run")
-    device = str(next(detector.parameters()).device)
+    if networks is not None:
+        return onnx_embedder(networks, detector, batch=batch, fps=fps, min_decoded=min_decoded)
+    device = str(detector.device)
     try:
         return Embedder(feature_ids, config.window, config.stride, weights, device, batch, fps, min_decoded, own)
     except SettingsError as error:
         raise DetectorError(f"this detector was trained on features that no video gives here: {error}") from None
+
+
+def onnx_backbone(detector: Path) -> Path | None:
+    """The file of ONNX beside a detector's, where detect.export wrote one."""
+    file = beside(detector)
+    return file if detector.suffix == SUFFIX and file.is_file() else None
+
+
+def onnx_embedder(networks: Path, detector: Detector, **options: Any) -> Embedder:
+    """The networks of a file, which must be those behind this detector."""
+    embedder, config = OnnxEmbedder(networks, **options), detector.config
+    made = ({cue: embedder.streams.get(cue) for cue in detector.cues}, embedder.window, embedder.stride)
+    if made != ({cue: config.feature_ids[cue] for cue in detector.cues}, config.window, config.stride):
+        raise DetectorError(
+            f"{networks}: gives features {made[0]} (window {made[1]}, stride {made[2]}), but the detector was trained "
+            f"on {config.feature_ids} ({config.window}, {config.stride}): export both with one detect.export --backbone"
+        )
+    return embedder
 
 
 def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[list[Action], dict[str, Any]]:
@@ -115,7 +142,7 @@ def detect_file(video: Path, detector: Detector, embedder: Embedder) -> tuple[li
     info = probe(video, fps=embedder.settings.fps)
     rate = info.fps / config.stride
     note = note_of_a_video(video.name, rate, config.steps_per_s, config.stride, of_pictures=video.is_dir())
-    watch = Stopwatch(str(next(detector.parameters()).device))
+    watch = Stopwatch(str(detector.device))
     with tqdm(total=info.num_frames, desc=video.name, unit=" frames", unit_scale=True, leave=False) as bar:
         made = embedder(video, watch, lambda frames: bar.update(frames - bar.n))
     with watch("detector"):
@@ -137,14 +164,16 @@ def work(args: argparse.Namespace) -> int:
     truth = truth_files(args.annotations) if args.annotations else []
     refuse_overwriting(
         outputs(args, videos),
-        [*videos.values(), args.detector, *args.weights, *lists, *truth],
+        [*videos.values(), args.detector, *args.weights, *lists, *truth, beside(args.detector)],
         "Give --out a folder of its own; nothing was begun",
     )
     annotations = read_annotations(args.annotations, repair="keep") if args.annotations else None
     device = choose_device(args.device, OF_EXTRACTION)
-    detector = Detector.load(args.detector, device)
-    set_precision(detector, choose_precision(args.precision, device, detector.config.precision))
-    embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone)
+    detector = load_detector(args.detector, device)
+    if args.detector.suffix != SUFFIX:
+        set_precision(detector, choose_precision(args.precision, device, detector.config.precision))
+    networks = onnx_backbone(args.detector)
+    embedder = make_embedder(detector, args.weights, args.batch, args.fps, args.min_decoded, args.backbone, networks)
     page = Page(args.out, args.min_score, annotations)
     try:
         return run(args, videos, detector, embedder, page)
@@ -158,7 +187,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m detect.video", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="files, folders, globs or .txt lists of paths")
-    parser.add_argument("--detector", type=Path, required=True, help="detector.pt of a training run")
+    parser.add_argument(
+        "--detector", type=Path, required=True, help="detector.pt of a training run, or detect.export's"
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        help="what runs the networks (default: onnx for a detector FILE.onnx, else torch)",
+    )
     parser.add_argument(
         "--weights",
         type=Path,
@@ -188,6 +224,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_device(parser, OF_EXTRACTION)
     add_precision(parser, "as the detector was trained, where the device computes in it itself")
     args: argparse.Namespace = parse_args(parser, argv)
+    if args.detector.suffix == SUFFIX and args.precision == "bfloat16":
+        parser.error(f"--precision bfloat16: {args.detector} computes as it was exported; give detector.pt")
+    if args.runtime and (args.runtime == "onnx") is not (args.detector.suffix == SUFFIX):
+        parser.error(
+            f"--runtime {args.runtime}: onnx runs FILE.onnx, which detect.export writes, and torch detector.pt; this "
+            f"is {args.detector}"
+        )
     return args
 
 

@@ -22,10 +22,12 @@ FOR_ALL = {"command"}  # imports none of the others
 PIXEL_LIBRARIES = {"cv2", "av", "decord", "skimage", "imageio", "PIL"}
 PACKAGES_WITHOUT_PIXELS = ("command", "features", "detect", "train", "evaluate")
 VIDEO_COMMAND = Path("detect/video.py")  # a video in, detections out: the one page that sees both pixels and tensors
+EXPORT_COMMAND = Path("detect/export.py")  # writes the networks of both ends, and sees no pixels
 SUB_PACKAGES = {  # and what each may import of its own package
     "features.files": set(),
     "features.storage": {"features.files"},
     "features.importing": {"features.files", "features.storage"},
+    "features.computing": set(),
     "features.running": {"features.files", "features.storage"},
     "flow.decode": set(),
     "flow.tvl1_common": set(),
@@ -46,6 +48,7 @@ SUB_PACKAGES = {  # and what each may import of its own package
     "evaluate.watching": {"evaluate.files", "evaluate.metrics", "evaluate.reporting"},
     "detect.heads": set(),
     "detect.model": {"detect.heads"},
+    "detect.deployed": {"detect.heads", "detect.model"},
     "train.checks": set(),
     "train.data": set(),
     "train.methods": {"train.data"},
@@ -91,7 +94,7 @@ def imported_pages(page: Path) -> set[Path]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_only_the_packages_upstream_of_it(package: str) -> None:
     for page in pages():
-        if page.parts[0] != package or page == VIDEO_COMMAND:
+        if page.parts[0] != package or page in (VIDEO_COMMAND, EXPORT_COMMAND):
             continue
         packages = {module.split(".")[0] for module in imported_modules(page)} & set(PACKAGES)
         others = packages - {package, *FOR_ALL}
@@ -147,7 +150,8 @@ def test_the_code_that_detects_cannot_name_optical_flow() -> None:
 
 def test_nothing_but_the_top_package_imports_the_video_command() -> None:
     for page in pages():
-        assert page.parts[0] == "flowless" or VIDEO_COMMAND not in imported_pages(page), f"{page} imports a command"
+        commands = {VIDEO_COMMAND, EXPORT_COMMAND} & imported_pages(page)
+        assert page.parts[0] == "flowless" or not commands, f"{page} imports a command"
 
 
 def test_imports_run_in_no_circles() -> None:

@@ -32,6 +32,7 @@ CAUGHT = {  # never reach a user: their catchers say the same with the name of t
 
 # Arguments that name files which are not what they ought to be; `wrong.txt` holds a sentence.
 WRONG_FILE = {
+    "detect.export": "--detector wrong.txt --onnx out.onnx",
     "detect.run": "--detector wrong.txt --features wrong.txt --out out.json",
     "detect.video": "--detector wrong.txt --out out wrong.txt",
     "evaluate.cost": "wrong.txt",

@@ -75,4 +75,4 @@ def test_a_command_of_another_package_is_named_where_it_is(capsys: pytest.Captur
 def test_help_lists_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         tell_commands(ROOT / "detect" / "__main__.py", ["--help"])
-    assert ended.value.code == 0 and "python -m detect.video  Detect actions" in capsys.readouterr().out
+    assert ended.value.code == 0 and "python -m detect.video   Detect actions" in capsys.readouterr().out
