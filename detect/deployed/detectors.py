@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from detect.heads.base import Predictions
 from detect.model.detector import Detector, DetectorConfig, DetectorError
-from features.files.streams import shows
 from features.computing.onnx_files import (
     SUFFIX,
     OnnxError,
@@ -27,6 +26,7 @@ from features.computing.onnx_files import (
     largest_difference,
     quantised,
 )
+from features.files.streams import shows
 
 SCHEMA = "flowless-onnx-detector/1"
 PRECISIONS = ("float32", "int8")

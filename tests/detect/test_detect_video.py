@@ -17,7 +17,6 @@ from matplotlib import image
 
 import features
 from detect import shown
-from detect import video as command
 from detect.heads.base import Candidates
 from detect.inference import detect_video
 from detect.model.detector import Detector, DetectorError
@@ -31,6 +30,7 @@ from extract.pipeline.new_videos import Embedder
 from extract.pipeline.settings import SettingsError
 from features.running.stopwatch import Stopwatch
 from flow.decode.video import VideoError, probe, read_frames
+from flowless.deployment import video as command
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -19,8 +19,8 @@ from detect.model.detector import Detector, DetectorConfig, DetectorError
 from detect.video import detect_actions
 from evaluate.files.detections import read_detections
 from extract.pipeline import onnx_networks
-from features.running import onnx_files
 from features.computing.onnx_files import OnnxError, OnnxFile, check_same
+from features.running import onnx_files
 from features.storage.grid import ClipGrid
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
