@@ -20,7 +20,8 @@ from detect import shown
 from detect.heads.base import Candidates
 from detect.inference import detect_video
 from detect.model.detector import Detector, DetectorError
-from detect.video import Action, detect_actions, write_shown
+from detect.shown import Action, write_shown
+from detect.video import detect_actions
 from evaluate.files.detections import read_detections
 from extract import rgb
 from extract.backbones import build_backbone
