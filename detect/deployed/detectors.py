@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from detect.heads.base import Predictions
 from detect.model.detector import Detector, DetectorConfig, DetectorError
 from detect.precision import set_precision
-from features.files.streams import shows
-from features.onnx_files import (
+from features.computing.onnx_files import (
     SUFFIX,
     OnnxError,
     OnnxFile,
@@ -28,7 +27,8 @@ from features.onnx_files import (
     largest_difference,
     quantised,
 )
-from features.running.precision import choose_precision
+from features.computing.precision import choose_precision
+from features.files.streams import shows
 
 SCHEMA = "flowless-onnx-detector/1"
 PRECISIONS = ("float32", "int8")

@@ -19,7 +19,7 @@ from extract.cues.cue import RGB
 from extract.pipeline.embedding import Network, passes
 from extract.pipeline.new_videos import Embedder
 from extract.pipeline.settings import ClipSettings, SettingsError
-from features.onnx_files import (
+from features.computing.onnx_files import (
     SUFFIX,
     OnnxFile,
     check_same,

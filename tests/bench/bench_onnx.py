@@ -28,17 +28,17 @@ from detect.deployed import detectors
 from detect.deployed.detectors import load_detector
 from detect.inference import Detected, detect
 from detect.model.detector import Detector, DetectorConfig
-from detect.video import make_embedder
 from evaluate.files.annotations import read_annotations
 from evaluate.files.detections import Detections, read_detections, write_detections
 from evaluate.metrics.average_precision import mean_average_precision
 from extract.backbones import build_backbone
 from extract.pipeline import onnx_networks
 from extract.pipeline.new_videos import Embedder
-from features.onnx_files import OnnxFile, described, export, quantised
+from features.computing.onnx_files import OnnxFile, described, export, quantised
 from features.running.stopwatch import Stopwatch
 from features.storage.grid import ClipGrid
 from flow.decode.video import probe
+from flowless.deployment.video import make_embedder
 
 TIOU = (0.3, 0.4, 0.5, 0.6, 0.7)
 STEPS, CLIPS_A_MINUTE = 2304, 450

@@ -17,11 +17,11 @@ from matplotlib import image
 
 import features
 from detect import shown
-from detect import video as command
 from detect.heads.base import Candidates
 from detect.inference import detect_video
 from detect.model.detector import Detector, DetectorError
-from detect.video import Action, detect_actions, write_shown
+from detect.shown import Action, write_shown
+from detect.video import detect_actions
 from evaluate.files.detections import read_detections
 from extract import rgb
 from extract.backbones import build_backbone
@@ -31,6 +31,7 @@ from extract.pipeline.new_videos import Embedder
 from extract.pipeline.settings import SettingsError
 from features.running.stopwatch import Stopwatch
 from flow.decode.video import VideoError, probe, read_frames
+from flowless.deployment import video as command
 
 ROOT = Path(__file__).resolve().parents[2]
 

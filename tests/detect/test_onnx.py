@@ -10,7 +10,6 @@ import torch
 from drifting import SMALL, make_detector, make_store
 
 import features
-from detect import export, video
 from detect.deployed import detectors
 from detect.deployed.detectors import OnnxDetector, image_of, load_detector
 from detect.heads import HEADS
@@ -19,9 +18,10 @@ from detect.model.detector import Detector, DetectorConfig, DetectorError
 from detect.video import detect_actions
 from evaluate.files.detections import read_detections
 from extract.pipeline import onnx_networks
-from features import onnx_files
-from features.onnx_files import OnnxError, OnnxFile, check_same
+from features.computing import onnx_files
+from features.computing.onnx_files import OnnxError, OnnxFile, check_same
 from features.storage.grid import ClipGrid
+from flowless.deployment import export, video
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
