@@ -17,6 +17,7 @@ from pathlib import Path
 from command.runner import run_command
 from extract.backbones.checkpoints import FIRST_LAYER
 from extract.cues.cue import CUES, MOTION_CUES
+from extract.pipeline.conventions import clips_of
 from extract.pipeline.plan import add_arguments, computed_motion, run, settings_from, stored_motion
 from extract.pipeline.settings import SettingsError
 from features.files.dashes import parse_args
@@ -70,7 +71,8 @@ def made_of(args: argparse.Namespace) -> dict[str, object]:
         motion = stored_motion(args.flow, list(list_videos(args.videos, fps=args.fps, remarks=[])))
         return {"flow_store": args.flow.absolute(), "motion": motion}
     backend = choose_backend(args.backend)
-    motion = computed_motion(args.backbone, args.preset, backend)
+    clips = clips_of(args, args.cue)
+    motion = computed_motion(clips["backbone"], args.preset, backend, clips["geometry"])
     if not args.dry_run:
         warm_up(backend)  # here, once: workers that start at the same time would each compile for themselves
     return {"flow_backend": backend, "flow_preset": args.preset, "motion": motion}

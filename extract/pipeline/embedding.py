@@ -8,8 +8,10 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.cues.clips import View, batches, cut
+from extract.cues.cue import CUES
 from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
+from features.storage.grid import PAIRS
 from flow.decode.geometry import Geometry
 from flow.decode.video import Frame, VideoError, read_frames
 
@@ -87,13 +89,15 @@ def embed_streams(
     sees the steps of a clip that it reads.
     """
     settings, backbone = networks[0]
-    frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
+    frames = ResizedFrames(path, settings, settings.cut_out, watch, beat)
     features: dict[str, list[np.ndarray]] = {network.settings.stream: [] for network in networks}
     times = []
     size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
     planned = passes(networks)
     looked_at = sorted({step for each in planned for step in each.reads})
-    for batch in batches(cut(ahead(frames), view, settings.window, settings.stride, looked_at), size):
+    last = None if settings.tail == PAIRS else CUES[settings.cue].last(view)
+    clips_of_all = cut(ahead(frames), view, settings.window, settings.stride, looked_at, last)
+    for batch in batches(clips_of_all, size):
         clips = np.stack([clip.steps for clip in batch])
         for each in planned:
             with watch(each.stage):
@@ -106,7 +110,7 @@ def embed_streams(
     if not times:
         raise VideoError(
             f"{path}: {frames.count} frames are too few: a window of {settings.window} needs at least "
-            f"{settings.window + 1}. Leave this video out, or choose a smaller --window"
+            f"{settings.window + (settings.tail == PAIRS)}. Leave this video out, or choose a smaller --window"
         )
     with np.errstate(over="ignore"):  # the store refuses what float16 cannot hold, with a word on where it comes from
         stored = {stream: np.concatenate(each).astype(np.float16) for stream, each in features.items()}

@@ -23,12 +23,15 @@ from extract.backbones import (
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
 from extract.backbones.program import is_program
 from extract.cues.cue import FLOW, RGB
+from extract.pipeline.conventions import CONVENTIONS, clips_of
 from extract.pipeline.settings import ClipSettings, SettingsError
 from extract.pipeline.tasks import extract_video
 from features.running import jobs
 from features.running.devices import OF_EXTRACTION, add_device, choose_device
 from features.running.shares import share_files
+from features.storage.grid import FRAMES, PAIRS, TAILS
 from features.storage.store import StoreError, stored_fingerprints
+from flow.decode.geometry import Geometry
 from flow.decode.options import add_decoder, add_videos
 from flow.decode.video import VideoInfo, list_videos, probe
 from flow.pipeline.planning import Probe, plan_videos
@@ -59,6 +62,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)"
     )
     parser.add_argument(
+        "--tail",
+        choices=TAILS,
+        default=None,
+        help=f"frames that a clip needs: one after the window as well ({PAIRS}, the default), or not ({FRAMES}), where "
+        "motion ends with its last step twice",
+    )
+    parser.add_argument(
+        "--convention",
+        choices=sorted(CONVENTIONS),
+        help="window, stride, tail, size and crop of published features, which other detectors read",
+    )
+    parser.add_argument(
         "--batch", type=int, default=ClipSettings.batch, help="clips at a time; 0: by backbone and device"
     )
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
@@ -72,16 +87,16 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipS
 
     Loads the weights once, so that a wrong file is refused before any work.
     """
-    names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded", "fps")
+    names = ("weights", "batch", "precision", "decoder", "min_decoded", "fps")
     device = choose_device(args.device, OF_EXTRACTION)
     if args.precision == "bfloat16" and device.type == "cpu" and not computes_bfloat16():
         raise SettingsError(
             "--precision bfloat16: this CPU only emulates it, a hundred times slower than float32. Use float32, "
             "or a CPU with AVX512-BF16 or AMX, or --device cuda"
         )
-    given = {name: getattr(args, name) for name in names}
-    if is_program(args.backbone):
-        given["backbone"] = str(Path(args.backbone).absolute())  # for workers, wherever they run
+    given = {**{name: getattr(args, name) for name in names}, **clips_of(args, cue)}
+    if is_program(given["backbone"]):
+        given["backbone"] = str(Path(given["backbone"]).absolute())  # for workers, wherever they run
     settings = ClipSettings(cue, device=str(device), **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
@@ -122,14 +137,17 @@ def computes_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def computed_motion(backbone: str, preset: str, backend: str) -> str:
-    """What flow that is computed on the fly is made from, as flow.tvl1 would say it with the backbone's geometry."""
+def computed_motion(backbone: str, preset: str, backend: str, geometry: str = "") -> str:
+    """What flow that is computed on the fly is made from, as flow.tvl1 would say it with the backbone's geometry.
+
+    geometry: the name of another, as a convention has it.
+    """
     try:
-        geometry = find_backbone(backbone).geometry
+        cut_out = Geometry.named(geometry) if geometry else find_backbone(backbone).geometry
     except BackboneError as error:
         raise SettingsError(f"--backbone {error}") from None
     parameters = choose_parameters(preset, {})
-    made = FlowSettings(FLOW.name, parameters=parameters, backend=backend, **asdict(geometry)).made_from
+    made = FlowSettings(FLOW.name, parameters=parameters, backend=backend, **asdict(cut_out)).made_from
     return json.dumps(made, sort_keys=True)
 
 
@@ -205,11 +223,11 @@ def _fingerprint(settings: ClipSettings, payload: dict[str, Any]) -> str:
 def check_flow(stored: flow.pipeline.store.FlowStore, settings: ClipSettings, video: str, info: VideoInfo) -> None:
     """Whether the flow store holds this very video, all of it, in the backbone's geometry and at this rate."""
     row = stored.row(video)
-    geometry = settings.network.geometry.name
+    geometry = settings.cut_out.name
     if row.geometry != geometry:
         raise StoreError(
-            f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.backbone} needs "
-            f"{geometry}. Compute it with flow.tvl1 --geometry {geometry}, or leave --flow out"
+            f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.convention or settings.backbone} "
+            f"needs {geometry}. Compute it with flow.tvl1 --geometry {geometry}, or leave --flow out"
         )
     if not math.isclose(row.fps, info.fps, rel_tol=1e-6):
         raise StoreError(

@@ -31,7 +31,7 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     backbone = _backbone(settings)
     watch = Stopwatch(settings.device)
     from_flow = (settings.flow_store, settings.flow_backend, settings.flow_preset)
-    view, ahead = CUES[settings.cue].source(SourceOptions(payload["video"], backbone.geometry, watch, *from_flow))
+    view, ahead = CUES[settings.cue].source(SourceOptions(payload["video"], settings.cut_out, watch, *from_flow))
     with as_planned(payload, beat) as info:
         networks = [Network(each, backbone) for each in streams]
         made = embed_streams(info.path, networks, view, watch, beat, ahead)
