@@ -12,12 +12,13 @@ network may see 8 of 64 frames.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from flow.decode.video import Frame
 
+Item = TypeVar("Item")
 View = Callable[[Frame, Frame], np.ndarray]  # what a cue shows of a frame and the next: (H, W, channels)
 
 
@@ -72,7 +73,7 @@ def _steps(frames: Iterable[Frame], view: View, last: View | None) -> Iterator[_
         yield _Step(previous.time_s, previous.time_s + previous.duration_s, last, (before, previous))
 
 
-def batches(clips: Iterable[Clip], size: int) -> Iterator[list[Clip]]:
+def batches(clips: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Clips by `size`, the last batch shorter."""
     source = iter(clips)
     while batch := list(islice(source, size)):

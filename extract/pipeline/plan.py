@@ -40,8 +40,8 @@ from flow.pipeline.store import chunk_starts
 from flow.tvl1_common.parameters import choose_parameters
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that every extraction has."""
+def add_arguments(parser: argparse.ArgumentParser, weights: bool = True) -> None:
+    """The options that every extraction has. weights: with --weights, of the one network that there is."""
     add_videos(parser)
     parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
     parser.add_argument(
@@ -51,12 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(sorted(BACKBONES))}, or one of your own: package.module:NAME or a file .pt2, .pt "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE",
-        help="checkpoint, or DEFAULT for what the backbone's library publishes (default: what ships, else random)",
-    )
+    if weights:
+        parser.add_argument(
+            "--weights",
+            type=Path,
+            metavar="FILE",
+            help="checkpoint, or DEFAULT for what the backbone's library publishes (default: what ships, else random)",
+        )
     parser.add_argument("--window", type=int, default=0, help="frames seen by one clip (default: the backbone's)")
     parser.add_argument(
         "--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)"
@@ -171,29 +172,31 @@ def stored_motion(path: Path, videos: list[str]) -> str:
 def run(args: argparse.Namespace, streams: Sequence[ClipSettings], command: str) -> jobs.RunReport:
     """Extracts what is not there yet; a video that cannot even be opened is a failure among the others.
 
-    streams: of one network, which differ in its output and their name alone.
+    streams: of one network, or of several that see the same frames as other cues. Of a video only those are made that
+    are not there.
     """
     store: Path = args.features
     settings = streams[0]
     there: dict[tuple[str, str], str] = {}
 
     def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
-        stored = None if settings.flow_store is None else flow.pipeline.store.open(settings.flow_store)
+        of_flow = next((each for each in streams if each.flow_store is not None), settings)
+        stored = None if of_flow.flow_store is None else flow.pipeline.store.open(of_flow.flow_store)
         there.update(stored_fingerprints(store))
         mine = share_files(list_videos(args.videos, fps=settings.fps), args.shard)
         planned, failures = plan_videos(mine, _probe(settings), _asked(settings), store)
         work = []
-        for video, (info, _) in planned.items():
+        for video, known in planned.items():
+            info, payload = known.info, known.payload
             try:
                 if stored is not None:
-                    check_flow(stored, settings, video, info)
+                    check_flow(stored, of_flow, video, info)
             except StoreError as error:
                 failures.append({"video": video, "cause": "StoreError", "message": str(error)})
                 continue
-            made = {"store": str(store.absolute()), "streams": [each.to_json() for each in streams]}
-            work.append(
-                jobs.Job(video, extract_video, {"video": video, **planned[video].payload, **made}, info.num_frames)
-            )
+            missing = [each for each in streams if there.get((video, each.stream)) != _fingerprint(each, payload)]
+            made = {"store": str(store.absolute()), "streams": [each.to_json() for each in missing or streams]}
+            work.append(jobs.Job(video, extract_video, {"video": video, **payload, **made}, info.num_frames))
         return work, failures
 
     return jobs.run(
