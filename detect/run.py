@@ -34,10 +34,11 @@ from detect.model.detector import Detector, DetectorError
 from detect.precision import set_precision
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import WITHOUT_FEATURES, write_detections
+from features.computing.allocation import keep_freed_memory
+from features.computing.precision import add_precision, choose_precision
 from features.files.dashes import parse_args
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
-from features.running.precision import add_precision, choose_precision
 from features.running.report import write_report
 from features.storage.rates import note_of_many, rates_of
 from features.storage.store import Store, StoreError
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def work(args: argparse.Namespace) -> int:
     refuse_no_place("--out", args.out)
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     args.device = str(choose_device(args.device))
     detector = Detector.load(args.detector, args.device)
     set_precision(detector, choose_precision(args.precision, args.device, detector.config.precision))

@@ -78,11 +78,11 @@ class Average:
     def update(self, module: nn.Module, step: int) -> None:
         """`step` counts from 1."""
         decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
-        for name, value in module.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.state[name].lerp_(value, 1.0 - decay)
-            else:
-                self.state[name].copy_(value)
+        now = module.state_dict()
+        moving = [name for name, value in now.items() if value.dtype.is_floating_point]
+        torch._foreach_lerp_([self.state[name] for name in moving], [now[name] for name in moving], 1.0 - decay)
+        for name in now.keys() - set(moving):
+            self.state[name].copy_(now[name])
 
 
 def trainable(module: nn.Module) -> Iterator[Tensor]:

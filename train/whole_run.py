@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from command.signals import StopSignal
+from features.computing.allocation import keep_freed_memory
+from features.computing.precision import AUTO, choose_precision
 from features.running.devices import choose_device
-from features.running.precision import AUTO, choose_precision
 from features.running.ranks import ALONE, Ranks
 from train import checkpoint
 from train.assemble import Material, assemble, origin_for
@@ -83,6 +84,7 @@ def carry_out(ready: Ready, out: Path, ranks: Ranks = ALONE, stop_after: int | N
     Raises Interrupted at a signal, or where `stop_after` epochs are done before the end; last.pt is whole then.
     """
     run, samples, config, saved = ready
+    keep_freed_memory()
     if saved is None and ranks.first:
         begin(out, config, run)
     last = math.inf if stop_after is None else stop_after

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detect.model.products import convolve, is_large
 from detect.precision import Network
 
 
@@ -63,6 +64,9 @@ def convolve_steps(x: Tensor, keep: Tensor, weight: Tensor, bias: Tensor | None 
     if x.shape[2] > 2 * weight.shape[0]:  # many channels in, few out: multiply first, then add three shifted results
         before, here, after = (F.linear(x, weight.permute(2, 0, 1).flatten(0, 1)) * keep).chunk(3, dim=2)
         y = here + F.pad(before, (0, 0, 1, -1)) + F.pad(after, (0, 0, -1, 1))
+        return y if bias is None else y + bias
+    if is_large(x, *weight.shape[:2]):
+        y = convolve(x * keep, weight)
         return y if bias is None else y + bias
     padded = F.pad(x * keep, (0, 0, 1, 1))
     windows = torch.cat([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], dim=2)  # (B, T, 3·D_in)

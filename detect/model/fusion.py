@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from detect.model.products import Linear
 from detect.precision import Network
 
 KINDS = ("gate", "residual", "concat")
@@ -46,7 +47,7 @@ class LocalAttentiveFusion(Network):
         self.config = config or FusionConfig()
         if self.config.kind != "concat":
             self.query = nn.ModuleList(nn.Linear(width, width, bias=self.config.bias) for _ in range(2))
-            self.key = nn.ModuleList(nn.Linear(width, width, bias=self.config.bias) for _ in range(2))
+            self.key = nn.ModuleList(Linear(width, width, bias=self.config.bias) for _ in range(2))
 
     def forward(self, appearance: Tensor, motion: Tensor, mask: Tensor) -> Tensor:
         """appearance, motion: (B, D, T); mask: (B, T). Returns (B, 2D, T)."""

@@ -49,6 +49,7 @@ ELSEWHERE = {
     "teacher": "read where a teacher is loaded: test_teacher",
     "recipe": "a note: where the values came from",
     "device": "there may be one device alone: test_devices",
+    "precision": "test_precision",
     "data.features": "every test names it",
     "data.annotations": "every test names it",
     "data.strict": "test_strict_refuses_what_repair_would_mend",

@@ -60,7 +60,7 @@ OF_METHODS: dict[str, dict[str, Any]] = {
     },
     "decomposed": {
         "feature_weight": 3.0, "prediction_weight": 3.0, "appearance_weight": 3.0, "shared_head": False,
-        "motion_ground_truth": True, "joint_weight": 3.0, "detach": True,
+        "motion_ground_truth": True, "joint_weight": 3.0, "detach": True, "judged": 0.5,
     },
 }  # fmt: skip
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {("afsd", "refine_best"): {"min_iou": 0.95}}  # no proposal is so good

@@ -13,6 +13,7 @@ from detect.losses import masked_mse
 from detect.model.detector import Detector
 from train.data.dataset import Batch
 from train.methods.base import Method, assign, rgb_alone, split, taught_by_joint_teacher, under
+from train.methods.stretches import check_share, draw_stretches
 
 TWIN_STREAMS = ("rgb_twin", "rgb_twin_motion")  # of the twin that ships, an RGB network that gives both at once
 MOTION_STREAM = "rgb_motion"  # features of a motion student: an RGB network taught to see what a motion network sees
@@ -28,6 +29,8 @@ class DecomposedOptions:
     shared_head: bool = True  # one head judges both branches, so that their difference must lie in their features
     motion_ground_truth: bool = False  # ground truth on the motion branch as well; the paper keeps it from there
     joint_weight: float = 1.0  # of a joint teacher's predictions, where there is one
+    judged: float = 1.0  # share of the steps of samples on which the branches' predictions are judged, drawn anew each
+    # step; .4 makes a step 1.9 times that of RGB alone instead of 2.9
     detach: bool = False  # keep the joint loss out of the motion branch; costs 2-3 points of mAP
 
 
@@ -48,6 +51,7 @@ class Decomposed(Method):
 
     def __init__(self, detector: Detector, options: DecomposedOptions) -> None:
         super().__init__(detector, options)
+        check_share(options.judged, detector.head)
         self.branch_head = detector.new_head(detector.config.width)
         self.motion_head = self.branch_head if options.shared_head else detector.new_head(detector.config.width)
 
@@ -70,11 +74,18 @@ class Decomposed(Method):
         joint = self.detector.predict_from([appearance, fused], batch.mask)
         known, assignment, positives = assign(self.detector.head, joint, batch)
         normaliser = self.normalised_by(positives)
-        from_appearance, from_motion = self.judge(appearance, motion, batch.mask)
+        part, share = batch, 1.0
+        judged = [appearance, motion]
+        if self.options.judged < 1.0:
+            where = draw_stretches(batch.mask, self.options.judged, self.detector.head.sample.multiple)
+            part, judged = where.batch(batch, self.detector.head), [where.of(x) for x in judged]
+            share = self.share_of(part.mask, batch.mask)
+        from_appearance, from_motion = self.judge(judged[0], judged[1], part.mask)
         return {
             **under("joint", self.detector.head.loss(known, assignment, normaliser)),
-            **self.taught_by_truth(from_appearance, from_motion, batch, normaliser),
-            **self.taught_by_teacher(motion, from_motion, batch),
+            **self.taught_by_truth(from_appearance, from_motion, part, normaliser * share),
+            **self.mimicked(motion, batch),
+            **self.taught_by_teacher(from_motion, part),
             **taught_by_joint_teacher(self.detector.head, joint, batch, self.options.joint_weight),
         }
 
@@ -96,15 +107,21 @@ class Decomposed(Method):
             losses |= under("motion", self.motion_head.loss(known, assignment, normaliser), weight)
         return losses
 
-    def taught_by_teacher(self, features: Tensor, predictions: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Features (B, D, T) and predictions of the motion branch against the teacher's, on all rows."""
-        options, teacher = self.options, batch.teachers["motion"]
-        losses = {}
-        if options.feature_weight > 0 and teacher.features is not None:
-            losses["distill/feature"] = options.feature_weight * masked_mse(
-                features, teacher.features, batch.mask, self.ranks.sum
-            )
-        if options.prediction_weight > 0:
-            terms = self.motion_head.distill(predictions, teacher.predictions)
-            losses |= under("distill", terms, options.prediction_weight)
-        return losses
+    def mimicked(self, motion: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Features (B, D, T) of the motion branch against the teacher's, on all rows."""
+        weight, theirs = self.options.feature_weight, batch.teachers["motion"].features
+        if weight == 0 or theirs is None:
+            return {}
+        return {"distill/feature": weight * masked_mse(motion, theirs, batch.mask, self.ranks.sum)}
+
+    def taught_by_teacher(self, predictions: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Predictions of the motion branch against the teacher's, on all rows."""
+        weight = self.options.prediction_weight
+        if weight == 0:
+            return {}
+        return under("distill", self.motion_head.distill(predictions, batch.teachers["motion"].predictions), weight)
+
+    def share_of(self, part: Tensor, whole: Tensor) -> float:
+        """Of the real steps of the batch, of all ranks, those that are judged."""
+        judged, steps = self.ranks.sum(torch.stack([part.sum(), whole.sum()])).tolist()
+        return float(judged / max(steps, 1))

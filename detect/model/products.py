@@ -1,0 +1,125 @@
+"""Large matrix products on the CPU: the same numbers but for rounding, in less time than the operators at hand.
+
+A linear map goes to oneDNN, which beats torch's own choice for float32. A convolution over 3 steps computes two steps
+at once from four products instead of six, which for outputs y, inputs d and taps g are
+
+    m0 = (d0 - d2) g0        m1 = (d1 + d2) (g0 + g1 + g2) / 2        m2 = (d2 - d1) (g0 - g1 + g2) / 2
+    m3 = (d1 - d3) g2        y0 = m0 + m1 + m2                        y1 = m1 - m2 - m3
+
+Source: Winograd's minimal filtering F(2, 3), as in Lavin and Gray, arXiv:1509.09308; here along time.
+Small layers, other devices, other precisions and whatever is traced or exported take torch's operators as ever: a
+network of 64 channels has the very bits that it would have without this page.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHANNELS, ROWS = 256, 512  # products are large from so many inputs and outputs on, and with more steps than that
+
+
+class Linear(nn.Linear):
+    """nn.Linear whose product may be large."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear."""
+    if not is_large(x, *weight.shape):
+        return F.linear(x, weight, bias)
+    found: Tensor = _Linear.apply(x, weight, bias)
+    return found
+
+
+def convolve(x: Tensor, weight: Tensor) -> Tensor:
+    """nn.Conv1d over 3 steps with zero padding for x (B, T, D_in), weight (D_out, D_in, 3); large ones alone."""
+    found: Tensor = _Convolution.apply(x, weight)
+    return found
+
+
+def is_large(x: Tensor, outputs: int, inputs: int) -> bool:
+    """Whether a product of x (..., inputs) with a weight (outputs, inputs) is computed here."""
+    return (
+        min(outputs, inputs) >= CHANNELS
+        and x.numel() > ROWS * inputs
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear by oneDNN, without gradient."""
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return found
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        return (
+            product(gradient, weight.t()) if of_x else None,
+            flat.t() @ x.reshape(-1, x.shape[-1]) if of_weight else None,
+            flat.sum(0) if of_bias else None,
+        )
+
+
+class _Convolution(torch.autograd.Function):
+    """Pairs of steps j: inputs d0 ... d3 are the steps 2j - 1 ... 2j + 2, outputs the steps 2j and 2j + 1."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        batch, steps, width = x.shape
+        pairs = (steps + 1) // 2
+        padded = F.pad(x, (0, 0, 1, 2 * pairs - steps + 1))
+        d0, d1, d2, d3 = (padded[:, k : k + 2 * pairs : 2] for k in range(4))
+        seen = x.new_empty(4, batch, pairs, width)
+        torch.sub(d0, d2, out=seen[0])
+        torch.add(d1, d2, out=seen[1])
+        torch.sub(d2, d1, out=seen[2])
+        torch.sub(d1, d3, out=seen[3])
+        first, middle, last = weight.permute(2, 0, 1)
+        outer = first + last
+        taps = torch.stack([first, (outer + middle) / 2, (outer - middle) / 2, last])  # (4, D_out, D_in)
+        ctx.save_for_backward(seen, taps)
+        ctx.steps = steps
+        m0, m1, m2, m3 = (product(one, tap) for one, tap in zip(seen, taps, strict=True))
+        y = x.new_empty(batch, pairs, 2, weight.shape[0])
+        torch.add(m0.add_(m1), m2, out=y[:, :, 0])
+        torch.sub(m1.sub_(m2), m3, out=y[:, :, 1])
+        return y.flatten(1, 2)[:, :steps]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        seen, taps = ctx.saved_tensors
+        even = gradient[:, 0::2].contiguous()
+        odd = F.pad(gradient[:, 1::2], (0, 0, 0, ctx.steps % 2))
+        outputs = (even, even + odd, even - odd, -odd)  # gradients of m0 ... m3
+        x = weight = None
+        if ctx.needs_input_grad[0]:
+            v0, v1, v2, v3 = (product(one, tap.t()) for one, tap in zip(outputs, taps, strict=True))
+            pairs = seen.new_empty(*v0.shape[:2], 2, v0.shape[2])
+            here, after = pairs[:, :, 0], pairs[:, :, 1]
+            torch.sub(v1, v2, out=here).add_(v3)[:, 1:].sub_(v3[:, :-1])
+            torch.add(v1, v2, out=after).sub_(v0)[:, :-1].add_(v0[:, 1:])
+            x = pairs.flatten(1, 2)[:, : ctx.steps]
+        if ctx.needs_input_grad[1]:
+            w0, w1, w2, w3 = (one.flatten(0, 1).t() @ of.flatten(0, 1) for one, of in zip(outputs, seen, strict=True))
+            half = (w1 + w2) / 2
+            weight = torch.stack([w0 + half, (w1 - w2) / 2, half + w3], dim=2)
+        return x, weight
