@@ -2,8 +2,8 @@
 
     python tests/bench/bench_decomposed.py [--rounds 3] [--precision bfloat16]
 
-Batch as in bench_published.py. Taking turns: supervised on RGB; decomposed as it is; with method.judged = .375; with the
-teacher run within the step instead of from the cache. Processor time, one thread, medians. Products alone, without
+Batch as in bench_published.py. Taking turns: supervised on RGB; decomposed as it is; with method.judged = .375; with
+the teacher run within the step instead of from the cache. Processor time, one thread, medians. Products alone, without
 rounding or time for memory, would make decomposed 2.9 times the baseline: two projections, the fusion, the joint head
 and the branch head twice. Bars: 1.9 (judged), and .75 of the live teacher's (as it is).
 """
