@@ -59,13 +59,13 @@ def files(store: Path) -> Path:
     return folder
 
 
-def assert_same(found: Detected, expected: Detected) -> None:
+def assert_same(found: Detected, expected: Detected, rounding: float = 1e-5) -> None:
     """The same detections in the same order, but for scores that only rounding tells apart."""
     assert len(found.scores) == len(expected.scores) > 0
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
     for segment, score, label in zip(*expected, strict=True):
-        here = (np.abs(found.scores - score) <= 1e-5) & (found.labels == label)
-        assert np.abs(found.segments[here] - segment).max(1).min(initial=np.inf) <= 1e-4
+        here = (np.abs(found.scores - score) <= rounding) & (found.labels == label)
+        assert np.abs(found.segments[here] - segment).max(1).min(initial=np.inf) <= 10 * rounding
 
 
 @pytest.mark.parametrize("steps", [1, 7, 128, 129, 700])
@@ -97,9 +97,8 @@ def test_a_video_needs_the_two_files_alone(files: Path, store: Path, tmp_path: P
     for number, name in enumerate(read.videos):
         expected, _ = detect_video(Detector.load(files / "detector.pt"), opened, name)
         mine = read.video == number
-        np.testing.assert_allclose(read.segments[mine], expected.segments, atol=1e-3)
-        np.testing.assert_allclose(read.scores[mine], expected.scores, atol=1e-4)
-        assert [read.labels[k] for k in read.label[mine]] == [("jump", "spin")[k] for k in expected.labels]
+        labels = np.array([("jump", "spin").index(read.labels[k]) for k in read.label[mine]])
+        assert_same(Detected(read.segments[mine], read.scores[mine], labels), expected, rounding=1e-4)
 
 
 def test_without_its_backbone_beside_it_the_features_are_pytorchs(files: Path, store: Path, tmp_path: Path) -> None:
@@ -114,7 +113,9 @@ def test_features_of_the_backbones_file_are_those_of_the_store(files: Path, stor
     from features.running.stopwatch import Stopwatch
 
     made = onnx_networks.OnnxEmbedder(files / "detector.backbone.onnx")(store.parent / "videos" / "a.mp4", Stopwatch())
-    np.testing.assert_allclose(made.features["rgb"], features.open(store).read("a", "rgb"), atol=2e-3)
+    stored = features.open(store).read("a", "rgb")
+    apart = np.abs(made.features["rgb"].astype(np.float32) - stored.astype(np.float32))
+    assert (apart <= np.maximum(np.spacing(np.abs(stored)), 1e-4)).all()  # a last digit may round the other way
 
 
 def test_a_backbone_of_another_detector_is_refused(files: Path, store: Path, tmp_path: Path) -> None:
