@@ -45,15 +45,22 @@ def tell_commands(file: Path | str, argv: Sequence[str] | None = None) -> int:
 
 
 def commands_of(folder: Path) -> dict[str, str]:
-    """Name -> first line of each module of a package's folder that is a command: it defines `main` and runs it."""
+    """Name -> first line of each module of a package's folder that is a command: it has a `main` and runs it."""
     found = {}
     for file in sorted(folder.glob("[!_]*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        mains = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+        mains = [node for node in tree.body if "main" in _names(node)]
         runs = [node for node in tree.body if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)]
         if mains and runs:
             found[file.stem] = first_line(file)
     return found
+
+
+def _names(node: ast.stmt) -> list[str]:
+    """Of the function that a statement defines, or of what it imports from another module."""
+    if isinstance(node, ast.FunctionDef):
+        return [node.name]
+    return [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
 
 
 def commands_text(folder: Path) -> str:

@@ -67,7 +67,7 @@ def candidates(detector: Detector, features: Mapping[str, NDArray[np.floating]],
 
     The detector is in evaluation mode meanwhile.
     """
-    device = next(detector.parameters()).device
+    device = detector.device
     training = detector.training
     detector.eval()
     found: list[Found] = []
@@ -140,7 +140,7 @@ def detect_video(
 
     duration_s: of a video whose store doesn't know it; class_scores: as of `detect`.
     """
-    watch = Stopwatch(str(next(detector.parameters()).device))
+    watch = Stopwatch(str(detector.device))
     with watch("read"):
         features = {cue: store.read(video, cue) for cue in detector.cues}
         grid = store.grid(video, detector.cues[0])

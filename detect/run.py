@@ -34,11 +34,11 @@ from detect.model.detector import Detector, DetectorError
 from detect.precision import set_precision
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import WITHOUT_FEATURES, write_detections
+from features.computing.allocation import keep_freed_memory
+from features.computing.precision import add_precision, choose_precision
 from features.files.dashes import parse_args
-from features.running.allocation import keep_freed_memory
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
-from features.running.precision import add_precision, choose_precision
 from features.running.report import write_report
 from features.storage.rates import note_of_many, rates_of
 from features.storage.store import Store, StoreError

@@ -15,6 +15,8 @@ from evaluate.reporting.timeline_rows import Strip, make_row
 from evaluate.watching.page import Film, FilmData, Track, assemble, film_data, link_to
 
 PAGE = "index.html"
+PLAYED_FILES = (".mp4", ".m4v", ".mov", ".webm")
+PLAYED_CODECS = ("264", "avc1", "vp8", "vp9", "vpx", "av1", "av01")  # in what decoders call H.264, VP8, VP9 and AV1
 OFTEN = 100  # videos up to which the page is written after each; beyond, as often as it has grown by a twentieth
 
 
@@ -56,6 +58,11 @@ def write_shown(out: Path, name: str, actions: Sequence[Action], duration_s: flo
     ]
     strip = Strip(name, duration_s, tuple(rows or [make_row("nothing found", [], [], [], least=min_score)]))
     return draw_timeline([strip], out / f"{name}.png")
+
+
+def browsers_play(video: Path, codec: str) -> bool:
+    """Whether the page can play a video; codec: as its decoder calls it, "" where that is not known."""
+    return video.suffix.lower() in PLAYED_FILES and (not codec or any(word in codec.lower() for word in PLAYED_CODECS))
 
 
 class Page:

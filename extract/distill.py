@@ -31,7 +31,7 @@ import torch
 
 import features
 from command.runner import run_command
-from extract.backbones import BACKBONES, build_backbone, find_backbone
+from extract.backbones import BACKBONES, build_backbone, find_backbone, find_weights
 from extract.backbones.base import Backbone
 from extract.cues.cue import MOTION_CUES, RGB
 from extract.learning import options
@@ -59,9 +59,11 @@ def distill(args: argparse.Namespace) -> int:
     store = features.open(args.features, verify=args.verify)
     stream = args.stream or first_motion(store)
     videos = taught_videos(store, stream, args.videos)
+    name = backbone_name(args, stream, store.attributes(videos[0].name, stream))
+    seen = {**videos_seen(find_weights(name, args.init, RGB.name)), **seen_by_features(store, stream, store.videos)}
     with joined() as ranks:
         device = device_of_rank(str(choose_device(args.device, OF_EXTRACTION)), ranks)
-        training, kept = train(args, store, stream, videos, ranks, device)
+        training, kept = train(args, name, store, stream, videos, ranks, device)
     if not ranks.first:
         return 0
     record: dict[str, object] = {
@@ -74,7 +76,6 @@ def distill(args: argparse.Namespace) -> int:
         "recipe": asdict(training.recipe),
         "epochs": [asdict(epoch) for epoch in training.history],
     }
-    seen = {**videos_seen(args.init), **seen_by_features(store, stream, store.videos)}
     if seen:
         record[SEEN] = seen
     options.write_weights(args, kept, record, learned(training.history, stream))
@@ -82,11 +83,17 @@ def distill(args: argparse.Namespace) -> int:
 
 
 def train(
-    args: argparse.Namespace, store: Store, stream: str, videos: list[TaughtVideo], ranks: Ranks, device: str
+    args: argparse.Namespace,
+    name: str,
+    store: Store,
+    stream: str,
+    videos: list[TaughtVideo],
+    ranks: Ranks,
+    device: str,
 ) -> tuple[StudentTraining, Backbone]:
     """The training, at its end, and the network that it kept."""
     taught = store.attributes(videos[0].name, stream)
-    backbone, original = begin(args, backbone_name(args, stream, taught))
+    backbone, original = begin(args, name)
     recipe = StudentRecipe(args.seed, args.epochs, args.batch, args.learning_rate, patience=args.patience)
     source, held_out = split(args, videos, store, stream, backbone, taught, ranks)
     student, bfloat16 = Student(backbone, source.dim, args.seed), options.uses_bfloat16(args.precision, device)

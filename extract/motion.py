@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from command.runner import run_command
+from extract.backbones.checkpoints import FIRST_LAYER
 from extract.cues.cue import CUES, MOTION_CUES
 from extract.pipeline.plan import add_arguments, computed_motion, run, settings_from, stored_motion
 from extract.pipeline.settings import SettingsError
@@ -40,13 +41,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--backend", choices=["auto", "cpu", "cuda", "opencv"], default="auto", help="of flow made here"
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), default="compat", help="of flow made here")
+    parser.add_argument(
+        "--first-layer",
+        choices=sorted(FIRST_LAYER),
+        default="",
+        help="the weights are of RGB: every channel of the first layer becomes the mean of its three",
+    )
     add_arguments(parser)
     return parse_args(parser, argv)
 
 
 def work(args: argparse.Namespace) -> int:
     more = made_of(args)
-    report = run(args, settings_from(args, args.cue, **more), f"extract.motion.{args.cue}")
+    report = run(
+        args, settings_from(args, args.cue, first_layer=args.first_layer, **more), f"extract.motion.{args.cue}"
+    )
     print(report)
     return report.exit_code
 

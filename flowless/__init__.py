@@ -1,4 +1,4 @@
-"""Commands that see every package, and what `import flowless` offers to Python: nothing imports this package.
+"""Commands that see every package, and what `import flowless` offers to Python: of the packages none imports this one.
 
     import flowless
     detector = flowless.train(features, annotations)         # of arrays in memory
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from command.errors import FlowlessError
     from detect.model.detector import Detector
     from detect.shown import Action
-    from detect.video import detect_actions as detect_video
     from evaluate.files.annotations import read_annotations
     from evaluate.metrics.scores import Score
     from features.storage.store import open as open_features
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from flowless.api.drawing import plot_timeline
     from flowless.api.scoring import score
     from flowless.api.training import train
+    from flowless.deployment.video import detect_actions as detect_video
 
 _PLACES = {  # name -> where it lies, and what it is called there
     "Action": ("detect.shown", "Action"),
@@ -33,7 +33,7 @@ _PLACES = {  # name -> where it lies, and what it is called there
     "Score": ("evaluate.metrics.scores", "Score"),
     "VideoFeatures": ("flowless.api.arrays", "VideoFeatures"),
     "detect": ("flowless.api.detecting", "detect"),
-    "detect_video": ("detect.video", "detect_actions"),
+    "detect_video": ("flowless.deployment.video", "detect_actions"),
     "open_features": ("features.storage.store", "open"),
     "plot_timeline": ("flowless.api.drawing", "plot_timeline"),
     "read_annotations": ("evaluate.files.annotations", "read_annotations"),

@@ -21,11 +21,15 @@ MAY_IMPORT = {
 FOR_ALL = {"command"}  # imports none of the others
 PIXEL_LIBRARIES = {"cv2", "av", "decord", "skimage", "imageio", "PIL"}
 PACKAGES_WITHOUT_PIXELS = ("command", "features", "detect", "train", "evaluate")
-VIDEO_COMMAND = Path("detect/video.py")  # a video in, detections out: the one page that sees both pixels and tensors
+OTHER_NAMES = {  # of commands of the top package that users know under another one's: an import, and nothing else
+    Path("detect/video.py"): "flowless.deployment.video",
+    Path("detect/export.py"): "flowless.deployment.export",
+}
 SUB_PACKAGES = {  # and what each may import of its own package
     "features.files": set(),
     "features.storage": {"features.files"},
     "features.importing": {"features.files", "features.storage"},
+    "features.computing": set(),
     "features.running": {"features.files", "features.storage"},
     "flow.decode": set(),
     "flow.tvl1_common": set(),
@@ -46,10 +50,12 @@ SUB_PACKAGES = {  # and what each may import of its own package
     "evaluate.watching": {"evaluate.files", "evaluate.metrics", "evaluate.reporting"},
     "detect.heads": set(),
     "detect.model": {"detect.heads"},
+    "detect.deployed": {"detect.heads", "detect.model"},
     "train.checks": set(),
     "train.data": set(),
     "train.methods": {"train.data"},
     "train.recipes": set(),
+    "flowless.deployment": set(),
     "flowless.api": set(),
     "flowless.graph": set(),
     "flowless.comparing": {"flowless.graph"},
@@ -91,7 +97,7 @@ def imported_pages(page: Path) -> set[Path]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_only_the_packages_upstream_of_it(package: str) -> None:
     for page in pages():
-        if page.parts[0] != package or page == VIDEO_COMMAND:
+        if page.parts[0] != package or page in OTHER_NAMES:
             continue
         packages = {module.split(".")[0] for module in imported_modules(page)} & set(PACKAGES)
         others = packages - {package, *FOR_ALL}
@@ -140,14 +146,21 @@ def test_the_code_that_detects_cannot_name_optical_flow() -> None:
         if page.parts[0] != "detect":
             continue
         of_flow = {m for m in imported_modules(page) if m.split(".")[0] == "flow"}
-        if page == VIDEO_COMMAND:
-            of_flow = {m for m in of_flow if not m.startswith("flow.decode.video") and m not in ("flow", "flow.decode")}
         assert not of_flow, f"{page} imports {sorted(of_flow)}"
 
 
-def test_nothing_but_the_top_package_imports_the_video_command() -> None:
+def test_another_name_of_a_command_is_an_import_and_no_page_uses_it() -> None:
+    for page, real in OTHER_NAMES.items():
+        packages = {module for module in imported_modules(page) if module.split(".")[0] in PACKAGES}
+        assert all(module == real or module.startswith(f"{real}.") for module in packages), page
+        assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in syntax(page).body), page
     for page in pages():
-        assert page.parts[0] == "flowless" or VIDEO_COMMAND not in imported_pages(page), f"{page} imports a command"
+        assert not set(OTHER_NAMES) & imported_pages(page), f"{page} imports a command by its other name"
+
+
+def test_what_works_on_videos_decodes_them_and_computes_no_flow() -> None:
+    of_flow = {m for m in imported_modules(Path("flowless/deployment/video.py")) if m.split(".")[0] == "flow"}
+    assert all(m.startswith("flow.decode.video") for m in of_flow), of_flow
 
 
 def test_imports_run_in_no_circles() -> None:

@@ -44,7 +44,10 @@ def test_a_command_that_is_not_joined_by_a_point_is_told_how(capsys: pytest.Capt
     assert tell_commands(ROOT / "extract" / "__main__.py", ["rgb", "x"]) == 2
     assert "python -m extract.rgb" in capsys.readouterr().err
     assert tell_commands(ROOT / "extract" / "__main__.py", ["zzzz"]) == 2
-    assert "no command of extract; there are distill, motion, pretrain, rgb, synthetic" in capsys.readouterr().err
+    assert (
+        "no command of extract; there are distill, finetune, motion, pretrain, rgb, synthetic"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,4 +75,4 @@ def test_a_command_of_another_package_is_named_where_it_is(capsys: pytest.Captur
 def test_help_lists_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         tell_commands(ROOT / "detect" / "__main__.py", ["--help"])
-    assert ended.value.code == 0 and "python -m detect.video  Detect actions" in capsys.readouterr().out
+    assert ended.value.code == 0 and "python -m detect.video   Detect actions" in capsys.readouterr().out

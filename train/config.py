@@ -20,7 +20,7 @@ from detect.missing import MISSING, REFUSE
 from detect.model.architecture import Architecture
 from detect.model.fusion import FusionConfig
 from detect.suppress import Suppression
-from features.running.precision import AUTO, PRECISIONS
+from features.computing.precision import AUTO, PRECISIONS
 from train.settings import TrainingError as TrainingError
 from train.settings import from_dict, moved, read_json
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.model.detector import Detector, DetectorError
-from features.running.precision import AUTO
+from features.computing.precision import AUTO
 from train import checkpoint
 from train.checkpoint import Run
 from train.config import Config, TrainingError

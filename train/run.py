@@ -33,9 +33,9 @@ from pathlib import Path
 from command.runner import run_command
 from detect.heads import HEADS
 from detect.missing import MISSING
+from features.computing.precision import add_precision
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
-from features.running.precision import add_precision
 from features.running.ranks import Ranks, joined
 from train.assemble import Material, check_members, open_material, without_missing
 from train.checks.beforehand import tell_beforehand

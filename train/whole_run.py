@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from command.signals import StopSignal
-from features.running.allocation import keep_freed_memory
+from features.computing.allocation import keep_freed_memory
+from features.computing.precision import AUTO, choose_precision
 from features.running.devices import choose_device
-from features.running.precision import AUTO, choose_precision
 from features.running.ranks import ALONE, Ranks
 from train import checkpoint
 from train.assemble import Material, assemble, origin_for

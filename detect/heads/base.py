@@ -75,6 +75,8 @@ class Head(Network, ABC):
     suppression: ClassVar[Suppression] = Suppression()  # of its candidates, unless the configuration says otherwise
     optimiser: ClassVar[Mapping[str, Any]] = {}  # what it wants otherwise than train.config.Optimiser; recipes prevail
     learning_rates: ClassVar[Mapping[str, float]] = {}  # as shares of the run's, by a module's or parameter's name
+    not_exported: str = ""  # why its network cannot be a graph of ONNX; "": it can
+    exported_multiple: int = 1  # of the steps that such a graph takes, where it takes any number
     names_classes: bool = True  # False: its candidates have no labels; a detector has a classifier beside such a head
 
     def __init__(self, in_channels: int, num_classes: int, config: Any) -> None:

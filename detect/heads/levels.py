@@ -19,7 +19,8 @@ def first_level(points: int, levels: int) -> int:
 
 def per_level(values: Tensor, sizes: Sequence[int]) -> Tensor:
     """(levels, ...) values repeated for every point: (N, ...)."""
-    return torch.repeat_interleave(values, torch.tensor(sizes, device=values.device), dim=0, output_size=sum(sizes))
+    rows = zip(values.split(1), sizes, strict=True)
+    return torch.cat([row.expand(size, *values.shape[1:]) for row, size in rows])
 
 
 def strides_of(sizes: Sequence[int], device: torch.device | str) -> Tensor:

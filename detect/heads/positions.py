@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.compiler import is_exporting as exporting
 
 
 def sinusoids(places: Tensor, width: int) -> Tensor:
@@ -23,7 +24,7 @@ def stretched(table: Tensor, mask: Tensor) -> Tensor:
     than L the rows are stretched: interpolated linearly with half-pixel centres. Padding changes nothing on real steps.
     """
     rows, steps = len(table), mask.shape[1]
-    if steps <= rows:
+    if not exporting() and steps <= rows:  # a graph that is exported serves every number of steps
         return table[None, :steps]
     longer = (mask.sum(1, keepdim=True) / rows).clamp(min=1)  # (B, 1)
     places = ((torch.arange(steps, device=mask.device) + 0.5) / longer - 0.5).clamp(0, rows - 1)

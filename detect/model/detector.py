@@ -138,6 +138,11 @@ class Detector(nn.Module):
         """The cues it reads, each once."""
         return tuple(dict.fromkeys(self.config.branches))
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, and features are to be."""
+        return next(self.parameters()).device
+
     def new_head(self, in_channels: int) -> Head:
         """A fresh head of the detector's kind, with a classifier where it names no classes.
 

@@ -48,6 +48,7 @@ class NamedHead(Head):
     def __init__(self, finder: Head, num_classes: int) -> None:
         super().__init__(finder.in_channels, num_classes, finder.config)
         self.finder = finder
+        self.not_exported, self.exported_multiple = finder.not_exported, finder.exported_multiple
         self.suppression = finder.suppression  # type: ignore[misc]  # of what it wraps, which no class can know
         self.classifier = StepClassifier(finder.in_channels, finder.config.width, num_classes)
 

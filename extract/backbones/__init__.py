@@ -12,12 +12,13 @@ from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D
 from extract.backbones.nano import Nano
 from extract.backbones.own import OWN, find_own
+from extract.backbones.papers import PAPERS
 from extract.backbones.program import find_program, is_program
 from extract.backbones.torchvision import TORCHVISION
 from extract.backbones.videomae import VIDEOMAE
 from extract.cues.cue import CUES, RGB
 
-SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano, *TORCHVISION, *VIDEOMAE)
+SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano, *PAPERS, *TORCHVISION, *VIDEOMAE)
 BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in SHIPPED}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 FILES_IN_A_FOLDER = ("model.safetensors", "pytorch_model.bin")  # as transformers saves
@@ -54,15 +55,19 @@ def build_backbone(
     device: str = "cpu",
     precision: str = "float32",
     quiet: bool = False,
+    first_layer: str = "",
 ) -> Backbone:
-    """A backbone ready to embed clips; without weights those that ship with it, else random ones, said loudly."""
+    """A backbone ready to embed clips; without weights those that ship with it, else random ones, said loudly.
+
+    first_layer: of FIRST_LAYER, where the weights given are of RGB and the cue is another.
+    """
     made = find_backbone(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         backbone = made(cue) if name in BACKBONES else _own(made, name, cue)
-    weights = find_weights(name, weights, cue) or backbone.shipped_weights(cue)
+    weights = find_weights(name, weights, cue, first_layer) or backbone.shipped_weights(cue)
     if weights is not None:
-        backbone.load(weights)
+        backbone.load(weights, first_layer)
     elif made.brings_weights and not quiet:
         print(f"note: {name} has the weights that it is made with: no --weights were given", file=sys.stderr)
     elif not quiet:
@@ -84,7 +89,7 @@ def _own(made: type[Backbone], name: str, cue: str) -> Backbone:
         raise BackboneError(f"{name}: cannot be built for {cue}: {type(error).__name__}: {error}") from error
 
 
-def find_weights(name: str, weights: Path | None, cue: str) -> Path | None:
+def find_weights(name: str, weights: Path | None, cue: str, first_layer: str = "") -> Path | None:
     """The file that --weights means: DEFAULT is what a library publishes, a folder stands for the file in it.
 
     WeightsError where there is none.
@@ -92,9 +97,10 @@ def find_weights(name: str, weights: Path | None, cue: str) -> Path | None:
     if weights is None:
         return None
     if str(weights) == DEFAULT:
-        if cue != RGB.name:
+        if cue != RGB.name and not first_layer:
             raise WeightsError(
-                f"--weights {DEFAULT}: published weights are of {RGB.name}, and not of {cue}. Give a file"
+                f"--weights {DEFAULT}: published weights are of {RGB.name}, and not of {cue}. Give a file, or begin "
+                "with those of RGB: --first-layer mean"
             )
         return find_backbone(name).published_weights(cue)
     if weights.is_dir():

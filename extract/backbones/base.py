@@ -3,6 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import extract.weights
-from extract.backbones.checkpoints import WeightsError, load_strictly, read_state
+from extract.backbones.checkpoints import FIRST_LAYER, LayoutError, WeightsError, load_strictly, read_state
 from extract.cues.cue import CUES, Scale
 from flow.decode.geometry import Geometry
 
@@ -95,13 +96,29 @@ class Backbone(nn.Module, ABC):
         path = Path(extract.weights.__file__).parent / f"{cls.name}_{stream}.pt"
         return path if path.exists() else None
 
-    def load(self, path: Path) -> None:
-        """Loads a checkpoint, of a twin as well; WeightsError unless every tensor finds its place."""
-        state = self.our_names(read_state(path))
+    def load(self, path: Path, first_layer: str = "") -> None:
+        """Loads a checkpoint, of a twin as well; WeightsError unless every tensor finds its place.
+
+        first_layer: how weights of RGB become those of another cue, one of FIRST_LAYER; "": they are of this cue.
+        """
+        state = self.read(path, first_layer)
         for layer in self.layers():
             if self.twin is None and any(name.startswith(f"twin.{layer}.") for name in state):
                 self.grow_twin(layer)
         load_strictly(self, state, path, self.within)
+
+    def read(self, path: Path, first_layer: str = "") -> dict[str, Tensor]:
+        """The tensors of a checkpoint by our names."""
+        try:
+            state = self.our_names(read_state(path))
+            return FIRST_LAYER[first_layer](state, self.first_layers(), self.channels) if first_layer else state
+        except LayoutError as error:
+            raise WeightsError(f"{path}: {error}") from None
+
+    def first_layers(self) -> Collection[str]:
+        """The layers that clips come to first, by name: its first convolution, where it says no other."""
+        found = (name for name, layer in self.named_modules() if isinstance(layer, (nn.Conv2d, nn.Conv3d)))
+        return tuple(islice(found, 1))
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Its modules by name in the order in which clips pass them; empty for a network that is no such chain."""
@@ -156,9 +173,9 @@ class Backbone(nn.Module, ABC):
                 made[output] = self.finish(y)
         return made
 
-    @staticmethod
-    def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of a published checkpoint by our names."""
+    @classmethod
+    def our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a published checkpoint by our names; LayoutError where they are those of another network."""
         return dict(state)
 
     @abstractmethod

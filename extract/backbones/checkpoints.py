@@ -4,7 +4,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,6 +16,7 @@ from command.errors import FlowlessError
 from command.writing import write_whole
 from extract.backbones.libraries import LibraryError, import_library
 
+OF_RGB = 3  # input channels
 COUNTER = "num_batches_tracked"
 WRAPPERS = ("state_dict", "model_state", "model")  # what published files call the tensors among other things
 PREFIXES = ("module.", "backbone._model.", "_model.")
@@ -23,6 +24,10 @@ PREFIXES = ("module.", "backbone._model.", "_model.")
 
 class WeightsError(FlowlessError):
     """A file of weights that does not fit the network."""
+
+
+class LayoutError(WeightsError):
+    """Tensors that are not those of the network; the file is not named yet."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -130,10 +135,35 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path, w
         problems = [problem.replace(within, "") if within else problem for problem in problems]
         raise WeightsError(
             f"{path}: does not fit {type(network).__name__}: {'; '.join(problems)}. Expected weights of this backbone "
-            "and this cue (RGB and gradients have 3 input channels, flow 2)"
+            "and this cue (RGB and gradients have 3 input channels, flow 2; extract.motion "
+            "--first-layer mean begins with those of RGB)"
         )
     counters = {name: tensor for name, tensor in network.state_dict().items() if name not in wanted}
     network.load_state_dict({**given, **counters}, strict=True)
+
+
+def mean_of_channels(state: Mapping[str, Tensor], layers: Collection[str], channels: int) -> dict[str, Tensor]:
+    """Weights of RGB for another cue: every input channel of the first layers has the mean of those of R, G and B.
+
+    Source: Wang et al., ECCV 2016, arXiv:1608.00859 (TSN), cross-modality initialisation.
+    """
+    if not layers:
+        raise LayoutError("--first-layer mean: the network has no convolution whose weights could be averaged")
+    made = dict(state)
+    for name in (f"{layer}.weight" for layer in layers if f"{layer}.weight" in state):
+        if state[name].shape[1] != OF_RGB:
+            raise LayoutError(
+                f"--first-layer mean: {name} has {state[name].shape[1]} input channels and is not of RGB, which has "
+                f"{OF_RGB}: leave the option out"
+            )
+        mean = state[name].float().mean(1, keepdim=True).to(state[name].dtype)
+        made[name] = mean.repeat_interleave(channels, 1)
+    return made
+
+
+FIRST_LAYER: dict[str, Callable[[Mapping[str, Tensor], Collection[str], int], dict[str, Tensor]]] = {
+    "mean": mean_of_channels
+}
 
 
 def _listed(what: str, names: list[str]) -> list[str]:

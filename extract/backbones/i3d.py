@@ -133,8 +133,8 @@ class I3D(Backbone):
             if isinstance(layer, nn.Conv3d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
 
-    @staticmethod
-    def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @classmethod
+    def our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Any of the three layouts, in ours; the classifier is left out."""
         return {_our_name(name): tensor for name, tensor in state.items() if not name.startswith(CLASSIFIERS)}
 

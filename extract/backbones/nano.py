@@ -8,7 +8,9 @@ for a student to recover motion from.
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.compiler import is_exporting as exporting
 
 from extract.backbones.base import Backbone
 from extract.cues.cue import Scale
@@ -63,6 +65,9 @@ class Nano(Backbone):
 
     def finish(self, x: Tensor) -> Tensor:
         """The map of cells, flattened into D."""
+        sizes = [divmod(size, cells) for size, cells in zip(x.shape[2:], self.map_shape[1:], strict=True)]
+        if exporting() and not any(rest for _, rest in sizes):  # ONNX knows cells of one size only
+            return F.avg_pool3d(x, [whole for whole, _ in sizes]).flatten(1)
         return self.cells(x).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:

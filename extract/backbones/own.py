@@ -116,8 +116,8 @@ class Wrapped(Backbone):
         super().__init__(cue)
         self.network = type(self).build(cue)
 
-    @staticmethod
-    def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @classmethod
+    def our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The network's own names, or ours as a student's training writes them."""
         return {name if name.startswith(WITHIN) else WITHIN + name: tensor for name, tensor in state.items()}
 

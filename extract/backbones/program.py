@@ -34,7 +34,9 @@ class Program(Wrapped):
         """The file itself."""
         return cls.path
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, first_layer: str = "") -> None:
+        if first_layer:
+            raise WeightsError(f"{path}: is a program, whose first layer stays as it is: leave --first-layer out")
         if path != self.path:
             raise WeightsError(f"{path}: {self.path} holds its weights itself: leave --weights out")
 

@@ -94,8 +94,8 @@ class TorchVision(Backbone):
         weights: Any = getattr(import_library("torchvision.models.video"), cls.model.weights).DEFAULT
         return fetch(weights.url, cls.name)
 
-    @staticmethod
-    def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @classmethod
+    def our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The library's names, or ours as a student's training writes them; the classifier is left out."""
         return {
             name if name.startswith((WITHIN, "twin.")) else WITHIN + name: tensor

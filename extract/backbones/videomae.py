@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from extract.backbones.base import Backbone, pooled
-from extract.backbones.checkpoints import WeightsError, load_strictly, read_state
+from extract.backbones.checkpoints import WeightsError, load_strictly
 from extract.backbones.libraries import import_library
 from extract.backbones.published import unreachable
 from extract.backbones.scales import IMAGENET_MEAN, IMAGENET_STD, normalised
@@ -89,17 +89,17 @@ class VideoMAE(Backbone):
         except (OSError, RuntimeError, ValueError) as error:  # the hub's own exceptions are among these
             raise WeightsError(unreachable(url, cls.name, error)) from None
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, first_layer: str = "") -> None:
         """Loads a published file, or one of ours; WeightsError unless every tensor finds its place."""
-        state = self.our_names(read_state(path))
+        state = self.read(path, first_layer)
         if any(name.startswith("videomae.layernorm.") for name in state) and isinstance(self.fc_norm, nn.LayerNorm):
             self.videomae.layernorm, self.fc_norm = self.fc_norm, nn.Identity()
         if any(name.endswith(tuple(BIASES)) for name in self.state_dict()):  # an older release of transformers
             state = {_renamed(name, {new: old for old, new in BIASES.items()}): x for name, x in state.items()}
         load_strictly(self, state, path)
 
-    @staticmethod
-    def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @classmethod
+    def our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The names of a classification model of today's transformers, without what only training needs."""
         made = {}
         for name, tensor in state.items():

@@ -52,9 +52,7 @@ class Targets(NamedTuple):
 
     read: Callable[[TaughtVideo, int, int], np.ndarray]  # of clips [first, stop): (n, K) float32
     dim: int  # K
-    use: Callable[[TaughtVideo, int, int], np.ndarray] | None = (
-        None  # of clips: (n,) of the three words above; None: all
-    )
+    use: Callable[[TaughtVideo, int, int], np.ndarray] | None = None  # (n,) of the three words above; None: all clips
 
 
 class VideoClips:

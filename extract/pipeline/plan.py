@@ -85,8 +85,8 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipS
     settings = ClipSettings(cue, device=str(device), **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
-    settings = replace(settings, weights=find_weights(settings.backbone, settings.weights, cue))
-    backbone = build_backbone(settings.backbone, cue, settings.weights)
+    settings = replace(settings, weights=find_weights(settings.backbone, settings.weights, cue, settings.first_layer))
+    backbone = build_backbone(settings.backbone, cue, settings.weights, first_layer=settings.first_layer)
     if settings.backbone not in BACKBONES:
         try_backbone(backbone, settings.window)
     if settings.weights is not None:

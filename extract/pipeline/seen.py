@@ -25,5 +25,8 @@ def labels_seen(weights: Path | None, video: str, sha256: str) -> dict[str, bool
 
 def seen_by_features(store: Store, stream: str, videos: Iterable[str]) -> dict[str, str]:
     """Of these videos those whose labels the network behind a stream has seen, with the sha256 of their files."""
-    made = {video: store.attributes(video, stream) for video in videos if stream in store.streams(video)}
+    having = [video for video in videos if stream in store.streams(video)]
+    if not having or SEEN not in store.attributes(having[0], stream):  # all parts of a stream have it, or none
+        return {}
+    made = {video: store.attributes(video, stream) for video in having}
     return {video: str(said.get("video_sha256", "")) for video, said in made.items() if said.get(SEEN)}

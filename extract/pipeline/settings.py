@@ -36,6 +36,7 @@ class ClipSettings:
     decoder: str = "auto"
     min_decoded: float = MIN_DECODED
     fps: float | None = None  # of the frames; None: as they come
+    first_layer: str = ""  # how weights of RGB became those of another cue: of FIRST_LAYER; "": they are of the cue
     flow_store: Path | None = None  # None: compute flow on the fly
     flow_backend: str = "auto"
     flow_preset: str = "compat"
@@ -63,6 +64,11 @@ class ClipSettings:
                 CUES[self.cue].names(self.stream),
                 f"--stream {self.stream}: expected {self.cue}, or {self.cue}_ and lower-case letters, digits or "
                 f"underscores, such as {self.cue}_motion: the name tells what the network sees",
+            ),
+            (
+                not self.first_layer or (self.weights is not None and self.cue != RGB.name),
+                f"--first-layer {self.first_layer}: turns weights of RGB into those of another cue: give such with "
+                "--weights",
             ),
             (self.precision in PRECISIONS, f"--precision {self.precision}: expected {', '.join(PRECISIONS)}"),
             (self.window >= least, f"--window {self.window}: expected at least {least} frames"),
@@ -94,6 +100,7 @@ class ClipSettings:
             "precision": self.precision,
             "motion": self.motion,
             **({"output": self.output} if self.output else {}),
+            **({"first_layer": self.first_layer} if self.first_layer else {}),
             **({"code_sha256": self.network.code_sha256} if self.network.code_sha256 else {}),
         }
 

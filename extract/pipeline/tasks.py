@@ -77,10 +77,11 @@ def attributes(settings: ClipSettings, info: VideoInfo, num_frames: int) -> dict
 
 
 @lru_cache(maxsize=2)
-def _built(name: str, cue: str, weights: Path | None, device: str, precision: str) -> Backbone:
-    return build_backbone(name, cue, weights, device, precision)
+def _built(name: str, cue: str, weights: Path | None, device: str, precision: str, first_layer: str) -> Backbone:
+    return build_backbone(name, cue, weights, device, precision, first_layer=first_layer)
 
 
 def _backbone(settings: ClipSettings) -> Backbone:
     """The backbone of these settings, built once per process."""
-    return _built(settings.backbone, settings.cue, settings.weights, settings.device, settings.precision)
+    made = settings
+    return _built(made.backbone, made.cue, made.weights, made.device, made.precision, made.first_layer)

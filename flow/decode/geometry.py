@@ -54,11 +54,16 @@ def _half(spare: int) -> int:
     return spare // 2  # rounds down, towards the top left
 
 
+def _half_to_even(spare: int) -> int:
+    return round(spare / 2)
+
+
 LINEAR = "linear/1"
 RULES = {  # by name; the number changes when the rule does
     LINEAR: Rule(_linear, _rounded_half_up, _half),
-    "torchvision/1": Rule(_linear_in_floats, _rounded_down, lambda spare: round(spare / 2)),  # halves to even
+    "torchvision/1": Rule(_linear_in_floats, _rounded_down, _half_to_even),  # of tensors
     "antialiased/1": Rule(_antialiased, _rounded_down, _half),  # Pillow's, and so the image processors of transformers
+    "pillow/1": Rule(_antialiased, _rounded_down, _half_to_even),  # torchvision's of Pillow's images
 }
 
 

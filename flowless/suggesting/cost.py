@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from detect.heads.base import Targets
 from detect.model.detector import Detector, DetectorConfig
 from detect.precision import set_precision
+from features.computing.precision import choose_precision
 from features.running.devices import choose_device
-from features.running.precision import choose_precision
 from train.config import Config
 from train.data.dataset import Batch
 from train.methods.supervised import Supervised, SupervisedOptions

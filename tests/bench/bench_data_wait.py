@@ -26,7 +26,7 @@ from full_size import CHANNELS, batch_of_two, detector, method_of, seconds, trai
 import features  # noqa: E402
 from command import writing  # noqa: E402
 from detect.heads.base import Targets  # noqa: E402
-from features.running.allocation import keep_freed_memory  # noqa: E402
+from features.computing.allocation import keep_freed_memory  # noqa: E402
 from features.storage.store import Part, Store, build_index, write_part  # noqa: E402
 from train.config import Sampling  # noqa: E402
 from train.data.dataset import Samples  # noqa: E402

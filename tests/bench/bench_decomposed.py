@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench")]
 
 from full_size import batch_of_two, detector, method_of, seconds, training_step, view_of  # noqa: E402
 
-from features.running.allocation import keep_freed_memory  # noqa: E402
+from features.computing.allocation import keep_freed_memory  # noqa: E402
 from train.data.dataset import Batch  # noqa: E402
 
 JUDGED = 0.375

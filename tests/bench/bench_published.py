@@ -30,7 +30,7 @@ from full_size import CHANNELS, CLASSES, SEGMENTS, STEPS, batch_of_two, method_o
 
 from detect.inference import candidates  # noqa: E402
 from detect.precision import set_precision  # noqa: E402
-from features.running.allocation import keep_freed_memory  # noqa: E402
+from features.computing.allocation import keep_freed_memory  # noqa: E402
 
 Calls = dict[str, Callable[[], object]]
 

@@ -17,11 +17,11 @@ from matplotlib import image
 
 import features
 from detect import shown
-from detect import video as command
 from detect.heads.base import Candidates
 from detect.inference import detect_video
 from detect.model.detector import Detector, DetectorError
-from detect.video import Action, detect_actions, write_shown
+from detect.shown import Action, write_shown
+from detect.video import detect_actions
 from evaluate.files.detections import read_detections
 from extract import rgb
 from extract.backbones import build_backbone
@@ -31,6 +31,7 @@ from extract.pipeline.new_videos import Embedder
 from extract.pipeline.settings import SettingsError
 from features.running.stopwatch import Stopwatch
 from flow.decode.video import VideoError, probe, read_frames
+from flowless.deployment import video as command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,7 +118,7 @@ def test_the_page_holds_every_detection_and_the_truth_and_links_the_videos(
 
 
 def test_the_page_plays_the_labelled_copy_where_the_video_is_no_file_for_a_browser(
-    store: Path, detector_file: Path, tmp_path: Path
+    store: Path, detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()
@@ -127,8 +128,21 @@ def test_the_page_plays_the_labelled_copy_where_the_video_is_no_file_for_a_brows
     assert command.main(arguments) == 0
     film = blocks(tmp_path / "out" / "index.html")["film-0"]
     assert film["sources"] == [] and "--burn" in film["remedy"]
+    assert "browsers do not play 1 of 1 videos (png in a folder): with --burn" in capsys.readouterr().err
     assert command.main([*arguments, "--burn"]) == 0
     assert blocks(tmp_path / "out" / "index.html")["film-0"]["sources"] == ["frames.mp4"]
+    assert "browsers do not play" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "played"),
+    [
+        *[("a.mp4", "h264", True), ("a.webm", "libvpx-vp9", True), ("a.MP4", "libdav1d", True), ("a.mp4", "", True)],
+        *[("a.mp4", "mpeg4", False), ("a.avi", "h264", False), ("a.mp4", "hevc", False), ("frames", "png", False)],
+    ],
+)
+def test_which_videos_browsers_play(name: str, codec: str, played: bool) -> None:
+    assert shown.browsers_play(Path(name), codec) == played
 
 
 def test_a_page_of_very_many_videos_is_not_written_anew_after_each(

@@ -10,12 +10,12 @@ import cv2
 import pytest
 from drifting import make_detector, make_store, write_video
 
-from detect import video as command
 from detect.model.detector import Detector
 from detect.video import detect_actions
 from evaluate.files.detections import read_detections
 from extract import rgb
 from flow.decode.video import read_frames
+from flowless.deployment import video as command
 
 Say = pytest.CaptureFixture[str]
 

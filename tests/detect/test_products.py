@@ -8,7 +8,7 @@ from torch import Tensor
 from detect.model import products
 from detect.model.branches import convolve_steps
 from detect.model.detector import Detector, DetectorConfig
-from features.running.allocation import keep_freed_memory
+from features.computing.allocation import keep_freed_memory
 
 
 @pytest.fixture

@@ -120,6 +120,16 @@ class SmallSwin(BACKBONES["swin3d_t"]):  # type: ignore[misc]
     window, stride, steps = 8, 4, 4
 
 
+class SmallTSM(BACKBONES["tsm_r18"]):  # type: ignore[misc]
+    geometry = Geometry(32, 32)
+    window = 16
+
+
+class SmallSlowFast(BACKBONES["slowfast_r50"]):  # type: ignore[misc]
+    geometry = Geometry(32, 32)
+    window, steps = 16, 16
+
+
 class TinyVideoMAE(VideoMAE):
     model = videomae.Model("tiny", "nobody/tiny", 24, 2, 2)
     dim = 24

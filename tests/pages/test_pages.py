@@ -49,6 +49,8 @@ GIVEN = {
     "cluster.md": VIDEOS | DEMO,
     "compare.md": VIDEOS | DEMO | {"actions.csv": "actions.csv"}
     | {"compare/runs/seed0/decomposed/detector.pt": "runs/decomposed/detector.pt"},
+    "deployment.md": {"demo/videos": "world/videos"}
+    | {"demo/runs/seed0/decomposed/detector.pt": "runs/decomposed/detector.pt"},
     "diagnosis.md": DEMO | RUNS | {"flow/demo.h5": "flow.h5"},
     "evaluation.md": DEMO | FOUND,
     "extraction.md": VIDEOS | WEIGHTS | {"flow/thumos.h5": "flow.h5", "new": "world/videos",

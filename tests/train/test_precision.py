@@ -13,7 +13,7 @@ from detect import run as detect_run
 from detect.heads import HEADS
 from detect.model.detector import Detector
 from detect.precision import exactly, in_float32, set_precision
-from features.running import precision
+from features.computing import precision
 from train import run as train_run
 from train.methods import METHODS
 from train.recipes import RECIPES

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.compiler import is_exporting as exporting
 
 from detect.heads.actionformer.targets import Points, assign_points, points_of
 from detect.heads.actionformer.transformer import Pyramid
@@ -127,6 +128,7 @@ class ActionFormer(Head, Croppable):
             config.width, config.heads, config.windows, config.stem,
             mlp_ratio=config.mlp_ratio, drop_path=config.drop_path, dropout=config.dropout,
         )  # fmt: skip
+        self.exported_multiple = self.pyramid.whole
         if config.positions is not None:
             waves = sinusoids(torch.arange(config.positions), config.width) / math.sqrt(config.width)
             self.register_buffer("waves", waves, persistent=False)  # no weights: files are the same without
@@ -146,9 +148,11 @@ class ActionFormer(Head, Croppable):
         return RunningNormaliser(self.config.normaliser, self.config.normaliser_momentum)
 
     def forward(self, features: Tensor, mask: Tensor) -> Predictions:
-        """Any T: padded here to a multiple of `alignment`, N = (2 - 1 / alignment) · that."""
-        short = -features.shape[2] % self.alignment
-        features, mask = F.pad(features, (0, short)), F.pad(mask, (0, short))
+        """Any T: padded here to a multiple of `alignment`, N = (2 - 1 / alignment) · that. An exported network is given
+        a multiple of `exported_multiple`."""
+        if not exporting():
+            short = -features.shape[2] % self.alignment
+            features, mask = F.pad(features, (0, short)), F.pad(mask, (0, short))
         x = self.entry(features.transpose(1, 2)) * mask[:, :, None].to(features.dtype)
         if self.config.positions is not None:
             x = x + stretched(self.get_buffer("waves"), mask).to(x.dtype) * mask[:, :, None]

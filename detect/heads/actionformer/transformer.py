@@ -11,6 +11,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.compiler import is_exporting as exporting
 
 from detect.model.products import Linear, is_large, linear
 
@@ -42,19 +43,22 @@ class QueryKeyValue(nn.Module):
         # The LayerNorm's weight and bias go into the linear map: it has fewer numbers than the features.
         weight = self.weight * self.norm_weight.view(3, 1, width)
         bias = torch.einsum("qoi,qi->qo", self.weight, self.norm_bias.view(3, width)) + self.bias.view(3, width)
+        if exporting():  # three products that can be kept in 8 bits
+            return torch.stack([F.linear(*one) for one in zip(x, weight, bias, strict=True)]).view(3, batch, -1, width)
         if is_large(x[0], width, width):
             return torch.stack([linear(*one) for one in zip(x, weight, bias, strict=True)]).view(3, batch, -1, width)
         return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2)).view(3, batch, -1, width)
 
 
-def neighbours(mask: Tensor, reach: int) -> Tensor:
-    """Who may attend to whom: additive (B · chunks, 1, queries, keys), 0 or -inf, for `local_attention`.
+def neighbours(mask: Tensor, reach: int, size: int = 0) -> Tensor:
+    """Who may attend to whom: additive (B · chunks, 1, queries, keys), 0 or -inf, for `local_attention`. size: of a
+    chunk, as `_chunks` takes it.
 
     A query sees the real steps within `reach` on either side. A padded one sees at least itself: its softmax stays
     finite, and its result is thrown away.
     """
-    real = _chunks(mask[:, :, None], reach)[..., 0]  # (B, chunks, keys)
-    lead = reach if real.shape[1] > 1 else 0  # of the first key before the first query
+    real = _chunks(mask[:, :, None], reach, size)[..., 0]  # (B, chunks, keys)
+    lead = reach if size or real.shape[1] > 1 else 0  # of the first key before the first query
     keys = torch.arange(real.shape[2], device=mask.device)
     queries = keys[lead : len(keys) - lead]
     ahead = keys - queries[:, None]
@@ -62,12 +66,17 @@ def neighbours(mask: Tensor, reach: int) -> Tensor:
     return torch.zeros(allowed.shape, device=mask.device).masked_fill_(~allowed, -math.inf).flatten(0, 1)[:, None]
 
 
-def _chunks(x: Tensor, reach: int) -> Tensor:
+def _chunks(x: Tensor, reach: int, size: int = 0) -> Tensor:
     """(B, T, ...) into pieces (B, chunks, steps, ...) that overlap by 2 · reach, zero beyond the ends.
 
-    A sequence of at most CHUNK steps is one piece as it is.
+    A sequence of at most CHUNK steps is one piece as it is, a longer one is cut evenly. size: steps of a piece where T
+    is a multiple of it, so that the same operations serve every T.
     """
     steps = x.shape[1]
+    if size:
+        x = F.pad(x, (0, 0) * (x.ndim - 2) + (reach, reach))
+        first = torch.arange(steps // size, device=x.device) * size
+        return x[:, first[:, None] + torch.arange(size + 2 * reach, device=x.device)]
     count = -(-steps // CHUNK)
     if count == 1:
         return x[:, None]
@@ -76,11 +85,12 @@ def _chunks(x: Tensor, reach: int) -> Tensor:
     return x.unfold(1, size + 2 * reach, size).movedim(-1, 2)
 
 
-def local_attention(qkv: Tensor, heads: int, bias: Tensor, reach: int) -> Tensor:
-    """Attention of every step to its neighbours. qkv: (3, B, T, D); bias from `neighbours`. Returns (B, T, D)."""
+def local_attention(qkv: Tensor, heads: int, bias: Tensor, reach: int, size: int = 0) -> Tensor:
+    """Attention of every step to its neighbours. qkv: (3, B, T, D); bias from `neighbours`, with the same reach and
+    size. Returns (B, T, D)."""
     _, batch, steps, _ = qkv.shape
     q, k, v = qkv.unflatten(3, (heads, -1)).unbind(0)  # (B, T, heads, D / heads)
-    q, k, v = (_chunks(x, r).flatten(0, 1).transpose(1, 2) for x, r in ((q, 0), (k, reach), (v, reach)))
+    q, k, v = (_chunks(x, r, size).flatten(0, 1).transpose(1, 2) for x, r in ((q, 0), (k, reach), (v, reach)))
     out = F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype))  # (B · chunks, heads, queries, D / heads)
     return out.transpose(1, 2).reshape(batch, -1, qkv.shape[3])[:, :steps]
 
@@ -128,12 +138,12 @@ class Block(nn.Module):
         self.attention_path = DropPath(width, drop_path)
         self.mlp_path = DropPath(width, drop_path)
 
-    def forward(self, x: Tensor, keep: Tensor, bias: Tensor) -> Tensor:
-        """x (B, T, D), keep (B, T, 1) before the stride, bias after it. Returns (B, T / stride, D).
+    def forward(self, x: Tensor, keep: Tensor, bias: Tensor, size: int = 0) -> Tensor:
+        """x (B, T, D), keep (B, T, 1) before the stride, bias and size after it. Returns (B, T / stride, D).
 
         x is zero where keep is, and so is the result.
         """
-        attended = local_attention(self.qkv(self.attention_norm(x) * keep), self.heads, bias, self.reach)
+        attended = local_attention(self.qkv(self.attention_norm(x) * keep), self.heads, bias, self.reach, size)
         attended = self.dropout(self.out(attended))
         if self.stride > 1:
             x = F.max_pool1d(x.transpose(1, 2), 3, stride=self.stride, padding=1).transpose(1, 2)
@@ -174,6 +184,11 @@ class Pyramid(nn.Module):
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in windows)
 
+    @property
+    def whole(self) -> int:
+        """Steps of which an exported network takes a multiple: every level is cut into as many pieces as the first."""
+        return max(CHUNK, 2 ** (len(self.windows) - 1))
+
     def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """x (B, T, D), mask (B, T), T a multiple of 2^(levels - 1). Returns levels (B, T / 2^l, D) and their masks.
 
@@ -181,8 +196,9 @@ class Pyramid(nn.Module):
         """
         masks = [mask[:, :: 2**level] for level in range(len(self.windows))]
         keeps = [m[:, :, None].to(x.dtype) for m in masks]
-        biases = [neighbours(m, w // 2) for m, w in zip(masks, self.windows, strict=True)]
+        sizes = [self.whole >> level if exporting() else 0 for level in range(len(masks))]
+        biases = [neighbours(m, w // 2, size) for m, w, size in zip(masks, self.windows, sizes, strict=True)]
         outputs = {}
         for level, block in zip(self.levels, self.blocks, strict=True):
-            x = outputs[level] = block(x, keeps[max(0, level - 1)], biases[level])
+            x = outputs[level] = block(x, keeps[max(0, level - 1)], biases[level], sizes[level])
         return [norm(outputs[level]) * keeps[level] for level, norm in enumerate(self.norms)], masks

@@ -40,6 +40,7 @@ class AFSD(Head, Rearranging):
     frame_map (B, F, D), location_map, class_map (B, N + levels, D): what `refine` reads.
     """
 
+    not_exported = "how often its pooling compares steps depends on the proposals"
     Config: ClassVar[type] = AFSDConfig
     suppression: ClassVar[Suppression] = Suppression(max_per_video=2000)  # OpenTAD; the authors: 5000
     of_training: ClassVar[frozenset[str]] = frozenset(

@@ -130,6 +130,7 @@ class SegmentMap(nn.Module):
 class GTAD(Head):
     """Predictions: logits start, end (B, T) and map (B, 2, D, T), and valid (B, D, T): segments within the sample."""
 
+    not_exported = "what a sample takes part in depends on its number of steps, and the alignment is a sparse matrix"
     Config: ClassVar[type] = GTADConfig
     of_training: ClassVar[frozenset[str]] = frozenset(
         {"positive_overlap", "class_weight", "overlap_weight", "boundary_weight", "training_overlap"}

@@ -85,6 +85,7 @@ class TadTR(Head):
     layer; actionness (B, Q) in (0, 1), the IoU that the last layer's segment is thought to have; steps (B,), real ones.
     """
 
+    not_exported = "its attention reads the sequence by torch.nn.functional.embedding_bag, which ONNX does not have"
     Config: ClassVar[type] = TadTRConfig
     of_training: ClassVar[frozenset[str]] = frozenset(
         {"dropout", "overlap", "training_overlap", "prior", "class_cost", "offset_cost", "iou_cost"}

@@ -1,0 +1,1 @@
+"""How networks compute on this machine: precision, memory, other runtimes."""
