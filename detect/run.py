@@ -14,9 +14,8 @@ of the videos' classes from elsewhere in its place, {"video": {"class": 0.9, ...
 """
 
 import argparse
-import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +27,15 @@ from command.exit_codes import ExitCode
 from command.outputs import refuse_no_place
 from command.runner import run_command
 from detect.class_scores import WARNING, check_videos, read_class_scores
-from detect.inference import check_class_scores, check_store, detect_video
+from detect.deployed.detectors import load_detector
+from detect.deployed.workers import Answer, Question, ask_all, ask_workers, note_of_memory
+from detect.inference import check_class_scores, check_store
 from detect.missing import MISSING, REFUSE, with_features
-from detect.model.detector import Detector, DetectorError
-from detect.precision import set_precision
+from detect.model.detector import Detector
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import WITHOUT_FEATURES, write_detections
 from features.computing.allocation import keep_freed_memory
-from features.computing.precision import add_precision, choose_precision
+from features.computing.precision import add_precision
 from features.files.dashes import parse_args
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
@@ -43,8 +43,6 @@ from features.running.report import write_report
 from features.storage.rates import note_of_many, rates_of
 from features.storage.store import Store, StoreError
 from features.storage.store import open as open_store
-
-COSTS_ONE_VIDEO = (StoreError, DetectorError, OSError, ValueError, LookupError, RuntimeError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,8 +54,7 @@ def work(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     args.device = str(choose_device(args.device))
-    detector = Detector.load(args.detector, args.device)
-    set_precision(detector, choose_precision(args.precision, args.device, detector.config.precision))
+    detector = load_detector(args.detector, args.device, args.precision)
     annotations = read_annotations(args.annotations, strict=False) if args.annotations else None
     if annotations is not None and args.subset:
         annotations = annotations.subset(args.subset)
@@ -73,7 +70,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m detect.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--detector", type=Path, required=True, help="detector.pt of a training run")
+    parser.add_argument(
+        "--detector", type=Path, required=True, help="detector.pt of a training run, or detect.export's"
+    )
     parser.add_argument("--features", type=Path, required=True, help="feature store, or a directory of .npy files")
     parser.add_argument("--out", type=Path, required=True, help="detections to write (JSON)")
     parser.add_argument(
@@ -89,10 +88,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                         help="videos without features: refuse (default), or skip them")  # fmt: skip
     add_device(parser, EVERYWHERE)
     add_precision(parser, "as the detector was trained, where the device computes in it itself")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1, as every worker has)")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU, in each process (default: 1)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes, each with a detector of its own (default: 1)"
+    )
     args = parse_args(parser, argv, ids=True)
-    if args.threads < 1:
-        parser.error(f"--threads {args.threads}: expected 1 or more")
+    for name in ("threads", "workers"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} {getattr(args, name)}: expected 1 or more")
     for out in (args.out, missing_list(args.out), args.out.with_name(f"{args.out.stem}.report.json")):
         for read in (args.detector, args.features, args.annotations, args.class_scores):
             if read is not None and out.resolve() == read.resolve():
@@ -148,6 +151,16 @@ def told_classes(args: argparse.Namespace, detector: Detector, videos: list[str]
     return scores
 
 
+def answers(
+    args: argparse.Namespace, detector: Detector, store: Store, questions: Sequence[Question]
+) -> Iterator[Answer]:
+    """By this process, or by --workers of them: never more than there are videos."""
+    workers = min(args.workers, len(questions))
+    if workers <= 1:
+        return ask_all(detector, store, questions)
+    return ask_workers(workers, args.detector, store, questions, args.device, args.precision, args.threads)
+
+
 def run(
     args: argparse.Namespace,
     detector: Detector,
@@ -165,24 +178,17 @@ def run(
         print(f"note: {remark}", file=sys.stderr)
     truths = annotations.videos if annotations is not None else {}
     durations_s = {video: truth.duration_s for video, truth in truths.items() if truth.duration_s > 0}
+    if remark := note_of_memory(detector, store, videos, args.workers):
+        print(f"note: {remark}", file=sys.stderr)
+    questions = [Question(video, durations_s.get(video), told.get(video)) for video in videos]
     detections, records, failures = {}, {}, []
-    for video in tqdm(videos, unit="video", desc="detect"):
-        try:
-            found, seconds = detect_video(detector, store, video, durations_s.get(video), told.get(video))
-            record = {
-                "duration_s": durations_s.get(video) or store.duration_s(video),
-                "frames": int(store.attributes(video, detector.cues[0]).get("num_frames", 0)),
-                "seconds": seconds,
-                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                "device": args.device,
-                "threads": torch.get_num_threads(),
-                "precision": detector.head.precision,
-            }
-        except COSTS_ONE_VIDEO as error:  # such as NaN or a damaged part, seen only when the features are read
-            failures.append({"video": video, "cause": type(error).__name__, "message": str(error)})
+    for answer in tqdm(answers(args, detector, store, questions), total=len(videos), unit="video", desc="detect"):
+        if answer.found is None:
+            failures += [answer.failure] if answer.failure else []
             continue
-        names = [detector.config.classes[label] for label in found.labels]
-        detections[video], records[video] = (found.segments, found.scores, names), record
+        names = [detector.config.classes[label] for label in answer.found.labels]
+        detections[answer.video] = (answer.found.segments, answer.found.scores, names)
+        records[answer.video] = answer.record
     if failures and not detections:  # one reason for all, such as no frame rate: no file is better than an empty one
         raise StoreError(failures[0]["message"])
     config = detector.config

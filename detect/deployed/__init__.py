@@ -1,1 +1,1 @@
-"""Detectors as files of ONNX: written and checked, run."""
+"""Detectors at work: as files of ONNX, and in several processes."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from detect.heads.base import Predictions
 from detect.model.detector import Detector, DetectorConfig, DetectorError
+from detect.precision import set_precision
 from features.computing.onnx_files import (
     SUFFIX,
     OnnxError,
@@ -26,6 +27,7 @@ from features.computing.onnx_files import (
     largest_difference,
     quantised,
 )
+from features.computing.precision import choose_precision
 from features.files.streams import shows
 
 SCHEMA = "flowless-onnx-detector/1"
@@ -54,6 +56,7 @@ class OnnxDetector(Detector):
         with torch.device("meta"):  # no weights
             super().__init__(config)
         self.file, self.steps = file, steps
+        set_precision(self, file.about.get("precision", "float32"))  # for reports
         self.eval()
 
     @property
@@ -71,10 +74,17 @@ class OnnxDetector(Detector):
         raise DetectorError(f"{path}: {self.file.name} is written already; copy the file")
 
 
-def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
-    """The detector of a file, detector.pt or detector.onnx; DetectorError for what is none."""
+def load_detector(path: Path, device: torch.device | str = "cpu", precision: str = "float32") -> Detector:
+    """The detector of a file, detector.pt or detector.onnx; DetectorError for what is none.
+
+    precision: of detector.pt, as --precision takes it; a file of ONNX has one of its own.
+    """
     if path.suffix != SUFFIX:
-        return Detector.load(path, device)
+        detector = Detector.load(path, device)
+        set_precision(detector, choose_precision(precision, device, detector.config.precision))
+        return detector
+    if precision == "bfloat16":
+        raise DetectorError(f"{path}: files of ONNX are computed as they were exported: leave --precision out")
     if torch.device(device).type != "cpu":
         raise DetectorError(f"{path}: runs on the CPU alone: say --device cpu, or give detector.pt")
     try:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detect.model.products import convolve, is_large
+from detect.model.stretches import in_stretches, is_long
 from detect.precision import Network
 
 
@@ -33,9 +34,15 @@ class Projection(Network):
         """features (B, D_in, T), mask (B, T) bool. Returns (B, D, T), zero under the mask."""
         keep = mask[:, :, None].to(features.dtype)  # (B, T, 1)
         x = self.dropout(features).transpose(1, 2)
+        if is_long(x):
+            return in_stretches(self._through, (x, keep), len(self.layers)).transpose(1, 2)
+        return self._through(x, keep).transpose(1, 2)
+
+    def _through(self, x: Tensor, keep: Tensor) -> Tensor:
+        """x (B, T, D_in), keep (B, T, 1). Returns (B, T, D)."""
         for layer in self.layers:
             x = layer(x, keep)
-        return (x * keep).transpose(1, 2)
+        return x * keep
 
 
 class ConvolutionLayer(nn.Module):

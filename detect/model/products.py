@@ -46,15 +46,15 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
 def is_large(x: Tensor, outputs: int, inputs: int) -> bool:
     """Whether a product of x (..., inputs) with a weight (outputs, inputs) is computed here."""
     return (
-        min(outputs, inputs) >= CHANNELS
+        not torch.compiler.is_compiling()  # first: the sizes of what is exported are not known
+        and not torch.jit.is_tracing()
+        and min(outputs, inputs) >= CHANNELS
         and x.numel() > ROWS * inputs
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and X86
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
     )
 
 

@@ -204,7 +204,7 @@ class Backbone(nn.Module, ABC):
         output = self.outputs[0]
         return self.embed_each(clips, (output,))[output]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def embed_each(self, clips: np.ndarray, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
         """The same by output."""
         parameter = next(self.parameters())

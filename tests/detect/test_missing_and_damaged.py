@@ -11,6 +11,7 @@ import torch
 from test_inference import annotate, command, detector, features, make_store
 
 from detect import run
+from detect.deployed import workers
 from detect.model.detector import Detector, DetectorError
 from evaluate.files.detections import read_detections
 from features.storage.store import open as open_store
@@ -92,7 +93,7 @@ def test_a_signal_is_an_interruption(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(run, "detect_video", lambda *given: os.kill(os.getpid(), number))
+    monkeypatch.setattr(workers, "detect_video", lambda *given: os.kill(os.getpid(), number))
     assert command(folder) == 75
     assert "interrupted; nothing is half-written" in capsys.readouterr().err
     assert not (folder / "found.json").exists() and signal.getsignal(signal.SIGTERM) is before

@@ -26,7 +26,7 @@ from flowless.deployment import export, video
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
 
-TINY: dict[str, object] = {"levels": 2, "stem": 1, "window": 5}
+TINY: dict[str, object] = {"levels": 2, "stem": 1, "tower": 1, "window": 5}
 
 
 @pytest.fixture(scope="module")

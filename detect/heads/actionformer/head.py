@@ -26,6 +26,7 @@ from detect.heads.positions import sinusoids, stretched
 from detect.losses import diou_1d, iou_1d, sigmoid_focal, soft_cross_entropy
 from detect.model.branches import ConvolutionLayer, convolve_steps
 from detect.model.products import Linear
+from detect.model.stretches import in_stretches, is_long
 from detect.precision import exactly
 from detect.windows import SampleRule
 
@@ -104,6 +105,11 @@ class Tower(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         """x (B, T, D) and keep (B, T, 1). Returns (B, T, outputs), zero where keep is."""
+        if is_long(x):
+            return in_stretches(self._through, (x, keep), len(self.layers) + 1)
+        return self._through(x, keep)
+
+    def _through(self, x: Tensor, keep: Tensor) -> Tensor:
         for layer in self.layers:
             x = layer(x, keep)
         return exactly(convolve_steps, x, keep, self.output.weight, self.output.bias) * keep

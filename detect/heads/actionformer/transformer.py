@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.compiler import is_exporting as exporting
 
 from detect.model.products import Linear, is_large, linear
+from detect.model.stretches import in_stretches, is_long
 
 CHUNK = 128  # at most so many queries share their keys in local attention; shorter sequences are not cut
 
@@ -43,9 +44,7 @@ class QueryKeyValue(nn.Module):
         # The LayerNorm's weight and bias go into the linear map: it has fewer numbers than the features.
         weight = self.weight * self.norm_weight.view(3, 1, width)
         bias = torch.einsum("qoi,qi->qo", self.weight, self.norm_bias.view(3, width)) + self.bias.view(3, width)
-        if exporting():  # three products that can be kept in 8 bits
-            return torch.stack([F.linear(*one) for one in zip(x, weight, bias, strict=True)]).view(3, batch, -1, width)
-        if is_large(x[0], width, width):
+        if exporting() or is_large(x[0], width, width):  # three products, which a file can keep in 8 bits
             return torch.stack([linear(*one) for one in zip(x, weight, bias, strict=True)]).view(3, batch, -1, width)
         return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2)).view(3, batch, -1, width)
 
@@ -152,6 +151,14 @@ class Block(nn.Module):
         x = x + self.mlp_path(self.mlp(self.mlp_norm(x)))
         return x * keep
 
+    def on_long(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The same of a long x (B, T, D), mask (B, T), in the memory of a stretch of it."""
+
+        def block(x: Tensor, mask: Tensor) -> Tensor:
+            return self(x, mask[:, :, None].to(x.dtype), neighbours(mask[:, :: self.stride], self.reach))
+
+        return in_stretches(block, (x, mask), self.reach + 1, self.stride)
+
 
 class Pyramid(nn.Module):
     """`stem` blocks at full rate, then levels - 1 blocks that halve the rate; a LayerNorm of its own at every level."""
@@ -200,5 +207,9 @@ class Pyramid(nn.Module):
         biases = [neighbours(m, w // 2, size) for m, w, size in zip(masks, self.windows, sizes, strict=True)]
         outputs = {}
         for level, block in zip(self.levels, self.blocks, strict=True):
-            x = outputs[level] = block(x, keeps[max(0, level - 1)], biases[level], sizes[level])
+            before = max(0, level - 1)
+            if is_long(x):
+                x = outputs[level] = block.on_long(x, masks[before])  # type: ignore[operator]
+            else:
+                x = outputs[level] = block(x, keeps[before], biases[level], sizes[level])
         return [norm(outputs[level]) * keeps[level] for level, norm in enumerate(self.norms)], masks
