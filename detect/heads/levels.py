@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.compiler import is_exporting as exporting
 
 
 def level_sizes(steps: int, levels: int) -> list[int]:
@@ -19,8 +20,10 @@ def first_level(points: int, levels: int) -> int:
 
 def per_level(values: Tensor, sizes: Sequence[int]) -> Tensor:
     """(levels, ...) values repeated for every point: (N, ...)."""
-    rows = zip(values.split(1), sizes, strict=True)
-    return torch.cat([row.expand(size, *values.shape[1:]) for row, size in rows])
+    if exporting():  # a graph whose sizes are not known yet; elsewhere sums of gradients keep their order
+        rows = zip(values.split(1), sizes, strict=True)
+        return torch.cat([row.expand(size, *values.shape[1:]) for row, size in rows])
+    return torch.repeat_interleave(values, torch.tensor(sizes, device=values.device), dim=0, output_size=sum(sizes))
 
 
 def strides_of(sizes: Sequence[int], device: torch.device | str) -> Tensor:
