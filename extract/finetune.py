@@ -47,6 +47,7 @@ from extract.pipeline.settings import ClipSettings, SettingsError
 from features.files.dashes import parse_args
 from features.running.devices import OF_EXTRACTION, choose_device
 from features.running.ranks import ALONE, Ranks, device_of_rank, joined
+from features.storage.store import fingerprint
 from flow.decode.options import add_decoder, add_videos
 from flow.decode.video import probe
 from flow.solver import choose_backend
@@ -120,6 +121,8 @@ def train(
     judged = clips(sorted(apart), 0.1) if apart else None
     classifier = Classifier(backbone, classes, recipe.dropout, args.seed)
     tuning = Tuning(classifier, recipe, source, device, options.uses_bfloat16(args.precision, device), ranks)
+    taught = [clips.video.taught for clips in videos.values()]
+    tuning.learns_from = fingerprint({"taught": taught, "held_out": sorted(apart), "clips": settings.values()})
     return tuning, options.go_through(tuning, judged, source, args.out, args.overwrite)
 
 

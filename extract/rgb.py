@@ -8,6 +8,8 @@ weights or videos are done anew. A video that fails costs itself and the exit co
 the store (features/thumos.reports/extract.rgb.json) names it. --weights takes I3D checkpoints as published by piergiaj
 (rgb_imagenet.pt), hassony2 (model_rgb.pth) or video_features (i3d_rgb.pt).
 
+--convention actionformer makes the clips of the features that ActionFormer published, and others of others.
+
 A second network's features of the same frames go into a stream of their own, such as those of a motion student
 (extract.distill), which a detector reads beside rgb:
 

@@ -40,6 +40,7 @@ WRONG_FILE = {
     "evaluate.report": "--runs a=wrong.txt --annotations wrong.txt",
     "evaluate.run": "--detections wrong.txt --annotations wrong.txt",
     "extract.distill": "--features wrong.txt --videos wrong.txt --out out.pt",
+    "extract.features": "--cues rgb,flow --videos wrong.txt --features out.h5 --flow wrong.txt --backbone nano",
     "extract.finetune": "--videos wrong.txt --annotations wrong.txt --cue rgb --backbone nano --out out.pt",
     "extract.motion": "--cue flow --videos wrong.txt --features out.h5 --flow wrong.txt --backbone nano",
     "extract.pretrain": "--cue rgb --clips 32 --epochs 1 --out wrong.txt/out.pt",

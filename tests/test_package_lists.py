@@ -45,7 +45,7 @@ def test_a_command_that_is_not_joined_by_a_point_is_told_how(capsys: pytest.Capt
     assert "python -m extract.rgb" in capsys.readouterr().err
     assert tell_commands(ROOT / "extract" / "__main__.py", ["zzzz"]) == 2
     assert (
-        "no command of extract; there are distill, finetune, motion, pretrain, rgb, synthetic"
+        "no command of extract; there are distill, features, finetune, motion, pretrain, rgb, synthetic"
         in capsys.readouterr().err
     )
 

@@ -11,12 +11,14 @@ Small layers, other devices, other precisions and whatever is traced or exported
 network of 64 channels has the very bits that it would have without this page.
 """
 
+import platform
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+X86 = platform.machine() in ("x86_64", "AMD64")  # where it was measured
 CHANNELS, ROWS = 256, 512  # products are large from so many inputs and outputs on, and with more steps than that
 
 
@@ -50,6 +52,7 @@ def is_large(x: Tensor, outputs: int, inputs: int) -> bool:
         and x.numel() > ROWS * inputs
         and x.device.type == "cpu"
         and x.dtype == torch.float32
+        and X86
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
     )

@@ -9,7 +9,7 @@ import torch
 
 from extract.backbones.base import DEFAULT, Backbone, BackboneError
 from extract.backbones.checkpoints import WeightsError
-from extract.backbones.i3d import I3D
+from extract.backbones.i3d import I3D, I3DOfVideoFeatures
 from extract.backbones.nano import Nano
 from extract.backbones.own import OWN, find_own
 from extract.backbones.papers import PAPERS
@@ -18,7 +18,7 @@ from extract.backbones.torchvision import TORCHVISION
 from extract.backbones.videomae import VIDEOMAE
 from extract.cues.cue import CUES, RGB
 
-SHIPPED: tuple[type[Backbone], ...] = (I3D, Nano, *PAPERS, *TORCHVISION, *VIDEOMAE)
+SHIPPED: tuple[type[Backbone], ...] = (I3D, I3DOfVideoFeatures, Nano, *PAPERS, *TORCHVISION, *VIDEOMAE)
 BACKBONES: dict[str, type[Backbone]] = {backbone.name: backbone for backbone in SHIPPED}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 FILES_IN_A_FOLDER = ("model.safetensors", "pytorch_model.bin")  # as transformers saves

@@ -12,7 +12,8 @@ Published weights come in three layouts of names; ours are the first's:
 | hassony2 (`model_rgb.pth`) | `conv3d_1a_7x7` | `batch3d` | `branch_1.0`, `branch_1.1` |
 | video_features (`i3d_rgb.pt`) | as hassony2 | as hassony2 | as hassony2 |
 
-video_features runs its weights, which are the same, with eps 1e-5 and a fixed padding; we keep to the source.
+video_features runs its weights, which are the same, with eps 1e-5 and a fixed padding; we keep to the source. Its
+numbers are those of `i3d_video_features`, which takes clips of such lengths that the padding is the same.
 """
 
 import re
@@ -22,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from extract.backbones.base import Backbone
+from extract.backbones.base import Backbone, BackboneError
 from flow.decode.geometry import Geometry
 
 # Channels of the four branches: 1x1; 1x1 -> 3x3; 1x1 -> 3x3; pool -> 1x1.
@@ -154,6 +155,26 @@ class I3D(Backbone):
         """(B, 1024, T, 7, 7) -> (B, 1024), averaged in float32."""
         pooled = F.avg_pool3d(x.float(), (2, 7, 7), stride=1)  # float: no bfloat16 kernel on the CPU
         return pooled.mean(dim=(2, 3, 4))
+
+
+class I3DOfVideoFeatures(I3D):
+    """The same with the eps, the frames (Pillow's resize) and the clips of 64 that video_features has."""
+
+    name = "i3d_video_features"
+    geometry = Geometry(256, 224, 0, "antialiased/1")
+    window = stride = 64
+
+    def __init__(self, cue: str) -> None:
+        super().__init__(cue)
+        for layer in self.modules():
+            if isinstance(layer, nn.BatchNorm3d):
+                layer.eps = 1e-5
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T, 224, 224) -> (B, 1024); T a multiple of 8, else the padding would be another."""
+        if x.shape[2] % 8:
+            raise BackboneError(f"{self.name}: --window {x.shape[2]}: expected a multiple of 8 frames")
+        return super().forward(x)
 
 
 def _our_name(name: str) -> str:

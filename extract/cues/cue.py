@@ -60,6 +60,10 @@ class Cue:
         """Whether a stream has a name of this cue: "rgb" and "rgb_motion" are streams of the cue rgb."""
         return shows(stream, self.name)
 
+    def last(self, view: View) -> View:
+        """What the step of a video's last frame shows, of the frame before and itself: its last motion once more."""
+        return view if self.of_two_frames else lambda before, last: view(last, last)
+
 
 def show_rgb(geometry: Geometry) -> View:
     """RGB shows the first of two neighbouring frames."""

@@ -8,6 +8,7 @@ A clip is at a border where that last share lies between 0 and 1. Clips that tou
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,11 @@ class LabelledVideo:
     segments: Times  # (n, 2) seconds
     labels: NDArray[np.int64]  # (n,) classes
     ambiguous: Times  # (n, 2) seconds
+
+    @property
+    def taught(self) -> list[Any]:
+        """What it can be told by: its content, and what is annotated."""
+        return [self.name, self.sha256, self.segments.tolist(), self.labels.tolist(), self.ambiguous.tolist()]
 
     def clips(self, window: int, stride: int) -> "LabelledClips":
         """Of this video, as extraction cuts it."""

@@ -100,6 +100,7 @@ class Training(ABC):
             self.parameter_groups(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         self.peaks = [float(group["lr"]) for group in self.optimiser.param_groups]
+        self.learns_from = ""  # stands for videos, labels and clips: a training goes on with the same ones only
         self.step = 0
         self.loss = 0.0  # summed over the steps of the epoch in progress
         self.history: list[Epoch] = []
@@ -192,6 +193,7 @@ class Training(ABC):
             "loss": self.loss,
             "history": [asdict(one) for one in self.history],
             "recipe": asdict(self.recipe),
+            "learns_from": self.learns_from,
         }
         content = io.BytesIO()
         torch.save(state, content)
@@ -205,6 +207,11 @@ class Training(ABC):
                 raise WeightsError(
                     f"{path}: the training there has other settings: {state['recipe']}. Repeat the command it began "
                     "with, or start anew with --overwrite"
+                )
+            if state.get("learns_from", "") != self.learns_from:
+                raise WeightsError(
+                    f"{path}: the training there learns from other videos, labels or clips. Repeat the command it "
+                    "began with, or start anew with --overwrite"
                 )
             self.network.load_state_dict(state[self.network_name])
             self.optimiser.load_state_dict(state["optimiser"])

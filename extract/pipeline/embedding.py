@@ -1,15 +1,18 @@
 """One video in, features out: frames stream through clips and one network, or several that see the same frames."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import tee
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from extract.backbones import Backbone
-from extract.cues.clips import View, batches, cut
+from extract.cues.clips import Clip, View, batches, cut
+from extract.cues.cue import CUES
 from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
+from features.storage.grid import PAIRS
 from flow.decode.geometry import Geometry
 from flow.decode.video import Frame, VideoError, read_frames
 
@@ -81,36 +84,69 @@ def embed_streams(
     beat: Callable[[int], None] = lambda frames: None,
     ahead: Callable[[Iterable[Frame]], Iterable[Frame]] = iter,
 ) -> Embeddings:
-    """All features of a video by every network, decoded once.
+    """All features of a video by every network that sees one cue, decoded once."""
+    return embed_cues(path, [Watched(networks, view, ahead)], watch, beat)
+
+
+class Watched(NamedTuple):
+    """The networks that see one cue."""
+
+    networks: Sequence[Network]
+    view: View
+    ahead: Callable[[Iterable[Frame]], Iterable[Frame]] = iter
+
+    @property
+    def reads(self) -> list[int]:
+        """The steps of a clip that some network sees."""
+        return sorted({step for each in passes(self.networks) for step in each.reads})
+
+    def clips(self, frames: Iterable[Frame]) -> Iterator[Clip]:
+        """Those of the first network's settings; the others have the same."""
+        settings = self.networks[0].settings
+        last = None if settings.tail == PAIRS else CUES[settings.cue].last(self.view)
+        return cut(self.ahead(frames), self.view, settings.window, settings.stride, self.reads, last)
+
+
+def embed_cues(
+    path: Path, watched: Sequence[Watched], watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None
+) -> Embeddings:
+    """All features of a video by every network of every cue, decoded once.
 
     Clips, geometry and decoding are those of the first network's settings; the others must have the same. Each network
-    sees the steps of a clip that it reads.
+    sees the steps of a clip that it reads. Cues are cut side by side, clip by clip: no more than the frames of a clip
+    wait for any of them.
     """
-    settings, backbone = networks[0]
-    frames = ResizedFrames(path, settings, backbone.geometry, watch, beat)
-    features: dict[str, list[np.ndarray]] = {network.settings.stream: [] for network in networks}
+    settings, backbone = watched[0].networks[0]
+    frames = ResizedFrames(path, settings, settings.cut_out, watch, beat)
+    features: dict[str, list[np.ndarray]] = {network.settings.stream: [] for cue in watched for network in cue.networks}
     times = []
     size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
-    planned = passes(networks)
-    looked_at = sorted({step for each in planned for step in each.reads})
-    for batch in batches(cut(ahead(frames), view, settings.window, settings.stride, looked_at), size):
-        clips = np.stack([clip.steps for clip in batch])
-        for each in planned:
-            with watch(each.stage):
-                seen = clips
-                if list(each.reads) != looked_at:
-                    seen = clips[:, [looked_at.index(step) for step in each.reads]]
-                for output, made in each.backbone.embed_each(seen, each.streams).items():
-                    features[each.streams[output]].append(made)
-        times += [clip.t_center for clip in batch]
+    side_by_side = [cue.clips(same) for cue, same in zip(watched, tee(frames, len(watched)), strict=True)]
+    for batch in batches(zip(*side_by_side, strict=True), size):
+        for cue, clips in zip(watched, zip(*batch, strict=True), strict=True):
+            for stream, made in _embedded(cue, np.stack([clip.steps for clip in clips]), watch):
+                features[stream].append(made)
+        times += [first.t_center for first, *_ in batch]
     if not times:
         raise VideoError(
             f"{path}: {frames.count} frames are too few: a window of {settings.window} needs at least "
-            f"{settings.window + 1}. Leave this video out, or choose a smaller --window"
+            f"{settings.window + (settings.tail == PAIRS)}. Leave this video out, or choose a smaller --window"
         )
     with np.errstate(over="ignore"):  # the store refuses what float16 cannot hold, with a word on where it comes from
         stored = {stream: np.concatenate(each).astype(np.float16) for stream, each in features.items()}
     return Embeddings(stored, np.array(times), frames.count)
+
+
+def _embedded(cue: Watched, clips: np.ndarray, watch: Stopwatch) -> Iterator[tuple[str, np.ndarray]]:
+    """The features of clips of one cue by stream. clips: (B, steps that some network reads, H, W, channels)."""
+    for each in passes(cue.networks):
+        with watch(each.stage):
+            seen = clips
+            if list(each.reads) != cue.reads:
+                seen = clips[:, [cue.reads.index(step) for step in each.reads]]
+            made = each.backbone.embed_each(seen, each.streams)
+        for output, features in made.items():
+            yield each.streams[output], features
 
 
 class ResizedFrames:

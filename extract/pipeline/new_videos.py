@@ -19,9 +19,16 @@ from extract.backbones import (
 )
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, TWIN, Backbone, BackboneError, outputs_of
 from extract.cues.cue import RGB, SourceOptions
+from extract.pipeline.conventions import CONVENTIONS
 from extract.pipeline.embedding import Embeddings, Network, embed_streams
 from extract.pipeline.settings import ClipSettings, SettingsError
 from features.running.stopwatch import Stopwatch
+from features.storage.grid import TAILS
+
+ENDS: list[dict[str, Any]] = [
+    *({"tail": tail} for tail in TAILS),
+    *(dict(known.looks) for known in CONVENTIONS.values() if not known.refused),
+]
 
 
 class Embedder:
@@ -54,11 +61,11 @@ class Embedder:
         found = [_settings(stream, wanted, weights, choice, own) for stream, wanted in feature_ids.items()]
         built = lru_cache(maxsize=None)(_built)  # the streams of a twin come from one
         self.networks = [Network(made, built(made.backbone, made.weights, device, made.precision)) for made in found]
-        geometries = {network.backbone.geometry for network in self.networks}
-        if len(geometries) > 1:
+        seen = {(network.settings.cut_out, network.settings.tail) for network in self.networks}
+        if len(seen) > 1:
             raise SettingsError(
-                f"{' and '.join(feature_ids)} see pictures of different sizes, which one decoding does not give: "
-                "extract each with extract.rgb and use detect.run"
+                f"{' and '.join(feature_ids)} see pictures of different sizes or other last clips, which one "
+                "decoding does not give: extract each with extract.rgb and use detect.run"
             )
 
     @property
@@ -68,7 +75,7 @@ class Embedder:
 
     def __call__(self, path: Path, watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None) -> Embeddings:
         """The features of a video; VideoError if it cannot be read to its end, or is too short."""
-        view, ahead = RGB.source(SourceOptions(str(path), self.networks[0].backbone.geometry, watch))
+        view, ahead = RGB.source(SourceOptions(str(path), self.settings.cut_out, watch))
         return embed_streams(path, self.networks, view, watch, beat, ahead)
 
 
@@ -99,8 +106,8 @@ def _settings(
     for path in dict.fromkeys([*given, *shipped, None]):
         sha256 = file_sha256(path) if path else weights_sha256(build_backbone(backbone, RGB.name, quiet=True), None)
         plain = ClipSettings(RGB.name, stream=stream, backbone=backbone, weights=path, weights_sha256=sha256, **choice)
-        for output, precision in product((SINGLE, APPEARANCE, MOTION), PRECISIONS):
-            made = replace(plain, output=output, precision=precision)
+        for output, precision, ends in product((SINGLE, APPEARANCE, MOTION), PRECISIONS, ENDS):
+            made = replace(plain, output=output, precision=precision, **ends)
             if made.feature_id == wanted:
                 return made
         outputs = outputs_of(path) if path else (SINGLE,)

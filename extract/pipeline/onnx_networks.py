@@ -73,7 +73,7 @@ def image_of(embedder: Embedder, precision: str = "float32") -> tuple[bytes, dic
             f"the features of {' and '.join(other)} were made in bfloat16, which ONNX files do not give"
         )
     graph, settings = Graph(networks).eval(), networks[0].settings
-    side, generator = networks[0].backbone.geometry.crop, torch.Generator().manual_seed(0)
+    side, generator = settings.cut_out.crop, torch.Generator().manual_seed(0)
     tried = [
         {CLIPS: torch.randint(0, 256, (n, len(graph.reads), side, side, 3), generator=generator, dtype=torch.uint8)}
         for n in TRIED
@@ -87,7 +87,8 @@ def image_of(embedder: Embedder, precision: str = "float32") -> tuple[bytes, dic
         "window": settings.window,
         "stride": settings.stride,
         "reads": graph.reads,
-        "geometry": networks[0].backbone.geometry.name,
+        "geometry": settings.cut_out.name,
+        "tail": settings.tail,
         "batch": networks[0].backbone.batch["cpu"],
     }
     image = described(image, {"schema": SCHEMA, "clips": json.dumps(about), "precision": precision})
@@ -147,11 +148,12 @@ class OnnxEmbedder(Embedder):
             about = json.loads(file.about["clips"])
             backbone = OnnxBackbone(file, about)
             clips = {"window": int(about["window"]), "stride": int(about["stride"])}
+            looks = {"geometry": str(about["geometry"]), "tail": str(about["tail"])}
             self.streams = {str(stream): str(made) for stream, made in about["streams"].items()}
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise SettingsError(f"{path}: made by another version of flowless, or damaged: {error}") from None
         self.window, self.stride = clips["window"], clips["stride"]
-        chosen |= {"batch": batch, "fps": fps, "backbone": path.name, **clips}
+        chosen |= {"batch": batch, "fps": fps, "backbone": path.name, **clips, **looks}
         self.networks = [
             Network(OfFile(RGB.name, stream=stream, output=stream, made=made, **chosen), backbone)
             for stream, made in self.streams.items()

@@ -23,12 +23,15 @@ from extract.backbones import (
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
 from extract.backbones.program import is_program
 from extract.cues.cue import FLOW, RGB
+from extract.pipeline.conventions import CONVENTIONS, clips_of
 from extract.pipeline.settings import ClipSettings, SettingsError
 from extract.pipeline.tasks import extract_video
 from features.running import jobs
 from features.running.devices import OF_EXTRACTION, add_device, choose_device
 from features.running.shares import share_files
+from features.storage.grid import FRAMES, PAIRS, TAILS
 from features.storage.store import StoreError, stored_fingerprints
+from flow.decode.geometry import Geometry
 from flow.decode.options import add_decoder, add_videos
 from flow.decode.video import VideoInfo, list_videos, probe
 from flow.pipeline.planning import Probe, plan_videos
@@ -37,8 +40,8 @@ from flow.pipeline.store import chunk_starts
 from flow.tvl1_common.parameters import choose_parameters
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that every extraction has."""
+def add_arguments(parser: argparse.ArgumentParser, weights: bool = True) -> None:
+    """The options that every extraction has. weights: with --weights, of the one network that there is."""
     add_videos(parser)
     parser.add_argument("--features", type=Path, required=True, help="the feature store to write, e.g. features/x.h5")
     parser.add_argument(
@@ -48,15 +51,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(sorted(BACKBONES))}, or one of your own: package.module:NAME or a file .pt2, .pt "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE",
-        help="checkpoint, or DEFAULT for what the backbone's library publishes (default: what ships, else random)",
-    )
+    if weights:
+        parser.add_argument(
+            "--weights",
+            type=Path,
+            metavar="FILE",
+            help="checkpoint, or DEFAULT for what the backbone's library publishes (default: what ships, else random)",
+        )
     parser.add_argument("--window", type=int, default=0, help="frames seen by one clip (default: the backbone's)")
     parser.add_argument(
         "--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)"
+    )
+    parser.add_argument(
+        "--tail",
+        choices=TAILS,
+        default=None,
+        help=f"frames that a clip needs: one after the window as well ({PAIRS}, the default), or not ({FRAMES}), where "
+        "motion ends with its last step twice",
+    )
+    parser.add_argument(
+        "--convention",
+        choices=sorted(CONVENTIONS),
+        help="window, stride, tail, size and crop of published features, which other detectors read",
     )
     parser.add_argument(
         "--batch", type=int, default=ClipSettings.batch, help="clips at a time; 0: by backbone and device"
@@ -72,16 +88,16 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipS
 
     Loads the weights once, so that a wrong file is refused before any work.
     """
-    names = ("backbone", "weights", "window", "stride", "batch", "precision", "decoder", "min_decoded", "fps")
+    names = ("weights", "batch", "precision", "decoder", "min_decoded", "fps")
     device = choose_device(args.device, OF_EXTRACTION)
     if args.precision == "bfloat16" and device.type == "cpu" and not computes_bfloat16():
         raise SettingsError(
             "--precision bfloat16: this CPU only emulates it, a hundred times slower than float32. Use float32, "
             "or a CPU with AVX512-BF16 or AMX, or --device cuda"
         )
-    given = {name: getattr(args, name) for name in names}
-    if is_program(args.backbone):
-        given["backbone"] = str(Path(args.backbone).absolute())  # for workers, wherever they run
+    given = {**{name: getattr(args, name) for name in names}, **clips_of(args, cue)}
+    if is_program(given["backbone"]):
+        given["backbone"] = str(Path(given["backbone"]).absolute())  # for workers, wherever they run
     settings = ClipSettings(cue, device=str(device), **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
@@ -122,14 +138,17 @@ def computes_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def computed_motion(backbone: str, preset: str, backend: str) -> str:
-    """What flow that is computed on the fly is made from, as flow.tvl1 would say it with the backbone's geometry."""
+def computed_motion(backbone: str, preset: str, backend: str, geometry: str = "") -> str:
+    """What flow that is computed on the fly is made from, as flow.tvl1 would say it with the backbone's geometry.
+
+    geometry: the name of another, as a convention has it.
+    """
     try:
-        geometry = find_backbone(backbone).geometry
+        cut_out = Geometry.named(geometry) if geometry else find_backbone(backbone).geometry
     except BackboneError as error:
         raise SettingsError(f"--backbone {error}") from None
     parameters = choose_parameters(preset, {})
-    made = FlowSettings(FLOW.name, parameters=parameters, backend=backend, **asdict(geometry)).made_from
+    made = FlowSettings(FLOW.name, parameters=parameters, backend=backend, **asdict(cut_out)).made_from
     return json.dumps(made, sort_keys=True)
 
 
@@ -153,29 +172,31 @@ def stored_motion(path: Path, videos: list[str]) -> str:
 def run(args: argparse.Namespace, streams: Sequence[ClipSettings], command: str) -> jobs.RunReport:
     """Extracts what is not there yet; a video that cannot even be opened is a failure among the others.
 
-    streams: of one network, which differ in its output and their name alone.
+    streams: of one network, or of several that see the same frames as other cues. Of a video only those are made that
+    are not there.
     """
     store: Path = args.features
     settings = streams[0]
     there: dict[tuple[str, str], str] = {}
 
     def plan() -> tuple[list[jobs.Job], list[dict[str, str]]]:
-        stored = None if settings.flow_store is None else flow.pipeline.store.open(settings.flow_store)
+        of_flow = next((each for each in streams if each.flow_store is not None), settings)
+        stored = None if of_flow.flow_store is None else flow.pipeline.store.open(of_flow.flow_store)
         there.update(stored_fingerprints(store))
         mine = share_files(list_videos(args.videos, fps=settings.fps), args.shard)
         planned, failures = plan_videos(mine, _probe(settings), _asked(settings), store)
         work = []
-        for video, (info, _) in planned.items():
+        for video, known in planned.items():
+            info, payload = known.info, known.payload
             try:
                 if stored is not None:
-                    check_flow(stored, settings, video, info)
+                    check_flow(stored, of_flow, video, info)
             except StoreError as error:
                 failures.append({"video": video, "cause": "StoreError", "message": str(error)})
                 continue
-            made = {"store": str(store.absolute()), "streams": [each.to_json() for each in streams]}
-            work.append(
-                jobs.Job(video, extract_video, {"video": video, **planned[video].payload, **made}, info.num_frames)
-            )
+            missing = [each for each in streams if there.get((video, each.stream)) != _fingerprint(each, payload)]
+            made = {"store": str(store.absolute()), "streams": [each.to_json() for each in missing or streams]}
+            work.append(jobs.Job(video, extract_video, {"video": video, **payload, **made}, info.num_frames))
         return work, failures
 
     return jobs.run(
@@ -205,11 +226,11 @@ def _fingerprint(settings: ClipSettings, payload: dict[str, Any]) -> str:
 def check_flow(stored: flow.pipeline.store.FlowStore, settings: ClipSettings, video: str, info: VideoInfo) -> None:
     """Whether the flow store holds this very video, all of it, in the backbone's geometry and at this rate."""
     row = stored.row(video)
-    geometry = settings.network.geometry.name
+    geometry = settings.cut_out.name
     if row.geometry != geometry:
         raise StoreError(
-            f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.backbone} needs "
-            f"{geometry}. Compute it with flow.tvl1 --geometry {geometry}, or leave --flow out"
+            f"{settings.flow_store}: flow of {video} is {row.geometry}, {settings.convention or settings.backbone} "
+            f"needs {geometry}. Compute it with flow.tvl1 --geometry {geometry}, or leave --flow out"
         )
     if not math.isclose(row.fps, info.fps, rel_tol=1e-6):
         raise StoreError(

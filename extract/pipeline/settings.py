@@ -10,7 +10,9 @@ from command.errors import FlowlessError
 from extract.backbones import PRECISIONS, find_backbone, identity_of, tells_backbone
 from extract.backbones.base import SINGLE, Backbone, BackboneError
 from extract.cues.cue import CUES, RGB
+from features.storage.grid import PAIRS, TAILS
 from features.storage.store import fingerprint
+from flow.decode.geometry import Geometry
 from flow.decode.video import MIN_DECODED
 
 FEATURES_VERSION = 1  # raised when the same settings begin to give other numbers
@@ -30,6 +32,9 @@ class ClipSettings:
     weights_sha256: str = ""
     window: int = 0  # frames; 0: the backbone's own
     stride: int = 0  # frames; 0: the backbone's own
+    tail: str = PAIRS  # which clips a video ends with, of TAILS
+    geometry: str = ""  # the name of the one that frames are cut out by; "": the backbone's own
+    convention: str = ""  # whose features these are, where one was named; changes no value by itself
     batch: int = 0  # clips; 0: the backbone's choice; changes values by rounding only
     precision: str = "float32"
     device: str = "cpu"
@@ -72,6 +77,7 @@ class ClipSettings:
             ),
             (self.precision in PRECISIONS, f"--precision {self.precision}: expected {', '.join(PRECISIONS)}"),
             (self.window >= least, f"--window {self.window}: expected at least {least} frames"),
+            (self.tail in TAILS, f"--tail {self.tail}: expected {' or '.join(TAILS)}"),
             (self.stride >= 1, f"--stride {self.stride}: expected at least 1 frame"),
             (self.batch >= 0, f"--batch {self.batch}: expected at least 1 clip, or 0 for the backbone's choice"),
             (self.fps is None or 0 < self.fps < math.inf, f"--fps {self.fps}: expected frames per second, more than 0"),
@@ -86,6 +92,11 @@ class ClipSettings:
         """The class of the backbone."""
         return find_backbone(self.backbone)
 
+    @property
+    def cut_out(self) -> Geometry:
+        """How frames are resized and cut out."""
+        return Geometry.named(self.geometry) if self.geometry else self.network.geometry
+
     def values(self) -> dict[str, Any]:
         """All that makes features what they are; what differs from video to video, such as its rate, is left out."""
         return {
@@ -95,8 +106,8 @@ class ClipSettings:
             "weights_sha256": self.weights_sha256,
             "window": self.window,
             "stride": self.stride,
-            "tail_rule": "window+1",  # a clip needs the frame after its last one
-            "geometry": self.network.geometry.name,
+            "tail_rule": self.tail,
+            "geometry": self.cut_out.name,
             "precision": self.precision,
             "motion": self.motion,
             **({"output": self.output} if self.output else {}),
@@ -127,7 +138,9 @@ class ClipSettings:
 
     def attributes(self) -> dict[str, Any]:
         """What a part says of its settings."""
-        return {**self.values(), "feature_id": self.feature_id, "map_shape": list(self.network.map_shape)}
+        named = {"convention": self.convention} if self.convention else {}
+        about = {"feature_id": self.feature_id, "map_shape": list(self.network.map_shape)}
+        return {**self.values(), **about, **named}
 
     def to_json(self) -> dict[str, Any]:
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}

@@ -10,7 +10,7 @@ import torch
 
 from extract.backbones import Backbone, build_backbone
 from extract.cues.cue import CUES, SourceOptions
-from extract.pipeline.embedding import Network, embed_streams
+from extract.pipeline.embedding import Network, Watched, embed_cues
 from extract.pipeline.seen import labels_seen
 from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
@@ -20,21 +20,22 @@ from flow.pipeline.planning import as_planned
 
 
 def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[str, Any]:
-    """Extracts one cue of one video into the store; returns the record of what it cost.
+    """Extracts one video into the store, all its cues from one decoding; returns the record of what it cost.
 
-    payload: video (id), what `flow.pipeline.planning.Planned` says of it, store, streams: the settings of each stream
-    that the network gives.
+    payload: video (id), what `flow.pipeline.planning.Planned` says of it, store, streams: the settings of each stream,
+    of one network or of several that see other cues.
     """
     streams = [ClipSettings.from_json(each) for each in payload["streams"]]
     settings = streams[0]
     cv2.setNumThreads(1)
-    backbone = _backbone(settings)
     watch = Stopwatch(settings.device)
-    from_flow = (settings.flow_store, settings.flow_backend, settings.flow_preset)
-    view, ahead = CUES[settings.cue].source(SourceOptions(payload["video"], backbone.geometry, watch, *from_flow))
+    networks: dict[int, list[Network]] = {}
+    for each in streams:
+        backbone = _backbone(each)
+        networks.setdefault(id(backbone), []).append(Network(each, backbone))
+    watched = [_watched(payload["video"], of_one_cue, watch) for of_one_cue in networks.values()]
     with as_planned(payload, beat) as info:
-        networks = [Network(each, backbone) for each in streams]
-        made = embed_streams(info.path, networks, view, watch, beat, ahead)
+        made = embed_cues(info.path, watched, watch, beat)
     size = 0
     for each in streams:
         arrays = {"features": made.features[each.stream], "t_center": made.t_center}
@@ -52,6 +53,13 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
         "device": settings.device,
         "threads": torch.get_num_threads(),
     }
+
+
+def _watched(video: str, networks: list[Network], watch: Stopwatch) -> Watched:
+    made = networks[0].settings
+    options = SourceOptions(video, made.cut_out, watch, made.flow_store, made.flow_backend, made.flow_preset)
+    view, ahead = CUES[made.cue].source(options)
+    return Watched(networks, view, ahead)
 
 
 def attributes(settings: ClipSettings, info: VideoInfo, num_frames: int) -> dict[str, Any]:
@@ -76,7 +84,7 @@ def attributes(settings: ClipSettings, info: VideoInfo, num_frames: int) -> dict
     }
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # one for each cue, and more
 def _built(name: str, cue: str, weights: Path | None, device: str, precision: str, first_layer: str) -> Backbone:
     return build_backbone(name, cue, weights, device, precision, first_layer=first_layer)
 

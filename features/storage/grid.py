@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def num_clips(num_frames: int, window: int, stride: int) -> int:
+PAIRS, FRAMES = TAILS = ("window+1", "window")  # how many frames a clip needs
+
+
+def num_clips(num_frames: int, window: int, stride: int, tail: str = PAIRS) -> int:
     """Clips of a video: floor((N - 1 - W) / s) + 1, or 0.
 
     Motion lives between frames, so a clip of W frame pairs needs W + 1 frames. RGB could use one clip more whenever
-    the stride divides N - W; counting for motion keeps the cues of a video equally long.
+    the stride divides N - W; counting for motion keeps the cues of a video equally long. With the tail FRAMES all have
+    that clip, floor((N - W) / s) + 1, and the last motion of a video counts twice.
     """
-    return max(0, (num_frames - 1 - window) // stride + 1)
+    return max(0, (num_frames - (tail == PAIRS) - window) // stride + 1)
 
 
 @dataclass(frozen=True, eq=False)

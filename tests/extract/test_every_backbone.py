@@ -56,6 +56,7 @@ DECLARED = [
     Declared("own_backbones:SmallTSM", 16, 8, list(range(0, 16, 2)), 512),
     Declared("own_backbones:SmallSlowFast", 16, 8, list(range(16)), 2304),
     Declared("own_backbones:plain_net", 8, 4, [0, 2, 4, 6], 32),
+    Declared("i3d_video_features", 64, 64, list(range(64)), 1024, slow=True),
     Declared("tsm_r18", 64, 8, list(range(0, 64, 8)), 512, slow=True),
     Declared("tsm_r50", 64, 8, list(range(0, 64, 8)), 2048, slow=True),
     Declared("slow_r50", 64, 8, list(range(0, 64, 8)), 2048, slow=True),

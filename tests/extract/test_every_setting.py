@@ -19,10 +19,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 # Another value for every field. A new field must be entered here or below, or the tests say so.
 CLIPS: dict[str, Any] = {
     "cue": "gradient", "backbone": "i3d_inception", "weights_sha256": "1" * 64, "window": 32, "stride": 8,
-    "precision": "bfloat16", "motion": "{}", "first_layer": "mean", "output": "motion", "min_decoded": 0.5, "fps": 15.0,
+    "precision": "bfloat16", "motion": "{}", "first_layer": "mean", "tail": "window",
+    "geometry": "size256x340-crop224-linear/1", "output": "motion", "min_decoded": 0.5, "fps": 15.0,
 }  # fmt: skip
 CHANGE_NO_FEATURE = {
     "weights": "their digest counts, not where they lie",
+    "convention": "a name for values that count themselves",
     "batch": "rounding alone: test_a_clip_in_a_batch_has_the_features_it_has_alone",
     "device": "rounding alone",
     "decoder": "counts where it gives other pixels, by the video's decoded_by: below",
@@ -65,7 +67,7 @@ def test_features_are_made_anew_where_a_setting_that_changes_them_is_another(nam
 def test_features_are_kept_where_a_setting_that_changes_none_is_another() -> None:
     others: dict[str, Any] = {
         "weights": Path("elsewhere.pt"), "batch": 3, "device": "cuda", "decoder": "opencv", "flow_store": Path("x.h5"),
-        "flow_backend": "cuda", "flow_preset": "fast", "stream": "rgb_motion",
+        "flow_backend": "cuda", "flow_preset": "fast", "stream": "rgb_motion", "convention": "actionformer",
     }  # fmt: skip
     assert others.keys() == CHANGE_NO_FEATURE.keys()
     assert all(identity(**{name: value}) == identity() for name, value in others.items())

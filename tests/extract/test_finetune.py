@@ -159,6 +159,10 @@ def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
     fresh(bars(16)).save(tmp_path / "state.pt")
     with pytest.raises(WeightsError, match="other settings"):
         fresh(bars(16), dropout=0.1).load(tmp_path / "state.pt")
+    other = fresh(bars(16))
+    other.learns_from = "labels that were corrected meanwhile"
+    with pytest.raises(WeightsError, match="other videos, labels or clips"):
+        other.load(tmp_path / "state.pt")
 
 
 def test_frozen_layers_stay_as_they_are_to_the_last_running_mean() -> None:

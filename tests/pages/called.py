@@ -7,6 +7,7 @@ from page_blocks import words_of
 SETTLED = {  # said to a command that a page calls without it, so that the small world is enough
     "extract.rgb": ("--backbone", "nano"),
     "extract.motion": ("--backbone", "nano"),
+    "extract.features": ("--backbone", "nano"),
     "flow.tvl1": ("--size", "64", "--crop", "64"),
     "train.run": ("--epochs", "1"),
     "extract.distill": ("--epochs", "1", "--threads", "1"),

@@ -81,6 +81,7 @@ NOT_RUN = {
     r"^srun |^dask ": "needs SLURM; the same commands with --shard and dask run in tests/features",
     r"--engine dask --scheduler": "needs a dask scheduler; tests/features/test_engines.py starts one",
     r"--weights DEFAULT": "there is no network; tests/extract/test_torchvision.py has the file in its cache",
+    r"--convention": "needs weights of I3D; tests/extract/test_conventions.py runs what it says",
     r"^torchrun": "starts processes; tests/train/test_distributed.py runs it",
     r"-m extract\.pretrain|pretraining|--preset demo": "minutes each: docs/world.md has what came of it",
     r"-m flowless\.compare(?!.*--dry-run)": "minutes; tests/flowless/test_compare.py runs it with quick commands",
