@@ -18,8 +18,8 @@ from extract.backbones.base import Backbone
 from extract.backbones.checkpoints import write_state
 from extract.learning.streaming import VideoClips
 from extract.learning.training import Epoch, Recipe, Training, train_to_end
-from extract.pipeline.plan import computes_bfloat16
 from extract.pipeline.settings import SettingsError
+from features.computing.precision import computes_bfloat16
 from features.running.devices import OF_EXTRACTION, add_device
 
 LEAST = {"epochs": 1, "batch": 2, "workers": 1, "threads": 0, "seed": 0, "patience": 0}  # of options

@@ -8,8 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import flow.pipeline.store
 from extract.backbones import (
     BACKBONES,
@@ -26,6 +24,7 @@ from extract.cues.cue import FLOW, RGB
 from extract.pipeline.conventions import CONVENTIONS, clips_of
 from extract.pipeline.settings import ClipSettings, SettingsError
 from extract.pipeline.tasks import extract_video
+from features.computing.precision import computes_bfloat16
 from features.running import jobs
 from features.running.devices import OF_EXTRACTION, add_device, choose_device
 from features.running.shares import share_files
@@ -131,11 +130,6 @@ def _shipped(settings: ClipSettings) -> Path:
             "extract.distill makes them"
         )
     return path
-
-
-def computes_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def computed_motion(backbone: str, preset: str, backend: str, geometry: str = "") -> str:
