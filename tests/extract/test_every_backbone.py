@@ -314,7 +314,7 @@ def test_weights_and_name_of_ones_own_backbone_are_in_the_id() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nowhere", "nowhere: expected i3d_inception, nano, "),
+        ("nowhere", "nowhere: expected i3d_inception, "),
         (
             "gone.nets:Tiny",
             "module gone.nets cannot be imported: ModuleNotFoundError: No module named 'gone'. Run from",

@@ -25,9 +25,17 @@ class Example:
 
 def examples_in_help(module: Path) -> list[Example]:
     """The command lines in the docstring of a command, which is its --help."""
-    told = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    told = ast.get_docstring(ast.parse(home(module).read_text(encoding="utf-8"))) or ""
     shown = [(line, text) for line, language, text in blocks_of(told) if language == "shell"]
     return [Example(str(module), line, one) for line, text in shown for one in commands_in(text)]
+
+
+def home(module: Path) -> Path:
+    """The file that defines a command's `main`: one under another name imports it."""
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module and "main" in [alias.name for alias in node.names]:
+            return module.parents[1].joinpath(*node.module.split(".")).with_suffix(".py")
+    return module
 
 
 def commands_in(block: str) -> list[str]:
