@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.compiler import is_exporting as exporting
+
+from features.computing.exporting import exporting
 
 
 def level_sizes(steps: int, levels: int) -> list[int]:

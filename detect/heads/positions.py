@@ -4,7 +4,8 @@ import math
 
 import torch
 from torch import Tensor
-from torch.compiler import is_exporting as exporting
+
+from features.computing.exporting import exporting
 
 
 def sinusoids(places: Tensor, width: int) -> Tensor:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.compiler import is_exporting as exporting
+
+from features.computing.exporting import exporting
 
 STRETCH = 8192  # steps of what is made at a time
 

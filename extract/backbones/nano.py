@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.compiler import is_exporting as exporting
 
 from extract.backbones.base import Backbone
 from extract.cues.cue import Scale
+from features.computing.exporting import exporting
 from flow.decode.geometry import Geometry
 
 WIDTH = 24  # channels after the first block; doubled by each further one

@@ -14,7 +14,6 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.compiler import is_exporting as exporting
 
 from detect.heads.actionformer.targets import Points, assign_points, points_of
 from detect.heads.actionformer.transformer import Pyramid
@@ -29,6 +28,7 @@ from detect.model.products import Linear
 from detect.model.stretches import in_stretches, is_long
 from detect.precision import exactly
 from detect.windows import SampleRule
+from features.computing.exporting import exporting
 
 
 @dataclass(frozen=True)

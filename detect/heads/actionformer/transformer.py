@@ -11,10 +11,10 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.compiler import is_exporting as exporting
 
 from detect.model.products import Linear, is_large, linear
 from detect.model.stretches import in_stretches, is_long
+from features.computing.exporting import exporting
 
 CHUNK = 128  # at most so many queries share their keys in local attention; shorter sequences are not cut
 
