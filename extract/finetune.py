@@ -41,6 +41,7 @@ from extract.learning.steps import DecodedSteps, Steps, StoredFlow, bytes_of_a_s
 from extract.learning.streaming import TaughtVideo, VideoClips
 from extract.learning.training import Epoch
 from extract.learning.tuning import Classifier, Tuning, TuningRecipe
+from extract.pipeline.of_flow import add_first_layer
 from extract.pipeline.plan import check_flow
 from extract.pipeline.seen import SEEN, videos_seen
 from extract.pipeline.settings import ClipSettings, SettingsError
@@ -79,8 +80,9 @@ def clip_settings(args: argparse.Namespace) -> ClipSettings:
     choice = {name: getattr(args, name) for name in ("backbone", "window", "stride", "decoder", "min_decoded", "fps")}
     if args.flow is not None and not CUES[args.cue].of_flow:
         raise SettingsError(f"--flow {args.flow}: {args.cue} is computed from frames alone. Leave the option out")
-    init = find_weights(args.backbone, args.init, args.cue)
-    return ClipSettings(args.cue, **choice, weights=init, flow_store=args.flow, flow_preset=args.preset)
+    init = find_weights(args.backbone, args.init, args.cue, args.first_layer)
+    made = {"first_layer": args.first_layer, "flow_store": args.flow, "flow_preset": args.preset}
+    return ClipSettings(args.cue, **choice, weights=init, **made)
 
 
 def clips_of_videos(args: argparse.Namespace, truth: Annotations, settings: ClipSettings) -> dict[str, LabelledClips]:
@@ -128,7 +130,9 @@ def train(
 
 def begin(settings: ClipSettings) -> Backbone:
     """The network that learns, from --init, else the weights that ship, else random ones."""
-    backbone = build_backbone(settings.backbone, settings.cue, settings.weights, quiet=True)
+    backbone = build_backbone(
+        settings.backbone, settings.cue, settings.weights, quiet=True, first_layer=settings.first_layer
+    )
     if backbone.twin is not None:
         raise SettingsError(f"--init {settings.weights}: is a twin. Begin with one network")
     if origin_of(settings) == "random":
@@ -179,6 +183,7 @@ def record(
         "held_out": sorted(apart),
         "clips": training.source.num_clips_of_all,
         "init": origin_of(settings),
+        "first_layer": settings.first_layer,
         "init_sha256": file_sha256(settings.weights) if settings.weights is not None else "",
         "recipe": asdict(training.recipe),
         "epochs": [asdict(epoch) for epoch in training.history],
@@ -210,6 +215,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "your own: package.module:NAME (default: %(default)s)")  # fmt: skip
     add("--init", type=Path, metavar="WEIGHTS", help="to begin with, or DEFAULT for what the backbone's library "
         "publishes (default: what ships, else random)")  # fmt: skip
+    add_first_layer(parser)
     add("--freeze", metavar="LAYER", help="layers up to this one stay as they are (default: all learn)")
     add("--window", type=int, default=0, help="frames seen by one clip (default: the backbone's)")
     add("--stride", type=int, default=0, help="frames between the starts of clips (default: the backbone's)")

@@ -135,7 +135,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path, w
         problems = [problem.replace(within, "") if within else problem for problem in problems]
         raise WeightsError(
             f"{path}: does not fit {type(network).__name__}: {'; '.join(problems)}. Expected weights of this backbone "
-            "and this cue (RGB and gradients have 3 input channels, flow 2; extract.motion "
+            "and this cue (RGB and gradients have 3 input channels, flow 2; "
             "--first-layer mean begins with those of RGB)"
         )
     counters = {name: tensor for name, tensor in network.state_dict().items() if name not in wanted}

@@ -22,6 +22,11 @@ def add_motion(parser: argparse.ArgumentParser) -> None:
         "--backend", choices=["auto", "cpu", "cuda", "opencv"], default="auto", help="of flow made here"
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), default="compat", help="of flow made here")
+    add_first_layer(parser)
+
+
+def add_first_layer(parser: argparse.ArgumentParser) -> None:
+    """The option for weights of RGB where another cue is seen."""
     parser.add_argument(
         "--first-layer",
         choices=sorted(FIRST_LAYER),

@@ -72,8 +72,7 @@ class ClipSettings:
             ),
             (
                 not self.first_layer or (self.weights is not None and self.cue != RGB.name),
-                f"--first-layer {self.first_layer}: turns weights of RGB into those of another cue: give such with "
-                "--weights",
+                f"--first-layer {self.first_layer}: turns weights of RGB into those of another cue: give such weights",
             ),
             (self.precision in PRECISIONS, f"--precision {self.precision}: expected {', '.join(PRECISIONS)}"),
             (self.window >= least, f"--window {self.window}: expected at least {least} frames"),

@@ -267,6 +267,22 @@ def test_the_command_teaches_each_cue_and_opens_no_video_to_test_on(
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_a_cue_of_motion_begins_with_weights_of_rgb(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, rgb = tmp_path / "flow.pt", Nano.shipped_weights("rgb")
+    learnt_little = ["--flow", str(world / "flow.h5"), "--learning-rate", "1e-12", "--init", str(rgb)]
+    assert finetune.main(command(world, out, *learnt_little, cue="flow")) == 2
+    assert "--first-layer mean begins with those of RGB" in capsys.readouterr().err
+    assert finetune.main(command(world, out, *learnt_little, "--first-layer", "mean", cue="flow")) == 0
+    assert read_record(out)["first_layer"] == "mean"
+    first = next(name for name in read_state(out) if name.endswith("weight"))
+    of_rgb, of_flow = (read_state(path)[first].float() for path in (rgb, out))
+    for channel in range(2):
+        assert torch.allclose(of_flow[:, channel], of_rgb.mean(1), atol=1e-3)
+    assert of_rgb.std(1).mean() > 1e-2  # its three channels are not alike
+
+
 def test_features_and_students_carry_whose_labels_were_seen(world: Path, tmp_path: Path) -> None:
     weights, student, store = tmp_path / "gradient.pt", tmp_path / "student.pt", tmp_path / "f.h5"
     assert finetune.main(command(world, weights, cue="gradient")) == 0
@@ -305,6 +321,7 @@ def test_wrong_use_is_one_clear_line(world: Path, tmp_path: Path, capsys: pytest
     assert "--group (.*)-cam" in said("--group", "(.*)-cam")
     assert "--freeze body.9: nano has" in said("--freeze", "body.9")
     assert "no such file" in said("--init", str(tmp_path / "none.pt"))
+    assert "--first-layer mean: turns weights of RGB" in said("--first-layer", "mean", cue="flow")
     assert "is a twin" in said("--init", str(Path(finetune.__file__).parent / "weights" / "nano_rgb_twin.pt"))
     assert "do not fill a batch" in said("--batch", "4096")
     assert "leaves no video" in said("--held-out", "0.9", "--group", "t")

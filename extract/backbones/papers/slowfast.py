@@ -39,25 +39,15 @@ LATERAL_TIME, LATERAL_CHANNELS = 7, 2  # of the fast pathway: frames seen at onc
 META, OPENMMLAB = "https://dl.fbaipublicfiles.com/pytorchvideo", "https://download.openmmlab.com/mmaction/v1.0"
 
 
-class Slow(Backbone):
-    """Slow-R50 of PyTorchVideo and PySlowFast: (B, channels, 8, 256, 256) as prepared -> (B, 2048)."""
+class Published(Backbone):
+    """What all four share: the clips, the file of weights, and whose names of tensors are read."""
 
-    name = "slow_r50"
-    geometry = Geometry(256, 256, 0, "torchvision/1")
-    window, stride, steps = 64, 8, 8
-    dim = SLOW_DIM
-    map_shape: ClassVar[tuple[int, ...]] = (SLOW_DIM, 1, 1, 1)
-    scales = normalised((0.45,) * 3, (0.225,) * 3)
+    window, stride = 64, 8
     batch: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 16}
-    layouts: ClassVar[Sequence[Layout]] = (PYTORCHVIDEO, PYSLOWFAST)
-    others: ClassVar[Mapping[Layout, str]] = {MMACTION: "slow_r50_mmaction"}
-    url = f"{META}/model_zoo/kinetics/SLOW_8x8_R50.pyth"
-    square: ClassVar[int] = 7  # pixels of the last map that are averaged at a time; 0: all
-    parting = "slow.4"
-
-    def __init__(self, cue: str) -> None:
-        super().__init__(cue)
-        self.slow = Pathway(self.channels, SLOW_WIDTH, SLOW_TIMES)
+    layouts: ClassVar[Sequence[Layout]]
+    others: ClassVar[Mapping[Layout, str]]  # the backbone that reads each of the layouts of the other variant
+    url: ClassVar[str]
+    square: ClassVar[int]  # pixels of the last map that are averaged at a time; 0: all
 
     @classmethod
     def published_weights(cls, cue: str) -> Path:
@@ -67,6 +57,26 @@ class Slow(Backbone):
     def our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those of the publishers of this variant, or ours as a training writes them."""
         return in_ours(state, cls.layouts, cls.others, cls.name)
+
+
+class Slow(Published):
+    """Slow-R50 of PyTorchVideo and PySlowFast: (B, channels, 8, 256, 256) as prepared -> (B, 2048)."""
+
+    name = "slow_r50"
+    geometry = Geometry(256, 256, 0, "torchvision/1")
+    steps = 8
+    dim = SLOW_DIM
+    map_shape: ClassVar[tuple[int, ...]] = (SLOW_DIM, 1, 1, 1)
+    scales = normalised((0.45,) * 3, (0.225,) * 3)
+    layouts: ClassVar[Sequence[Layout]] = (PYTORCHVIDEO, PYSLOWFAST)
+    others: ClassVar[Mapping[Layout, str]] = {MMACTION: "slow_r50_mmaction"}
+    url = f"{META}/model_zoo/kinetics/SLOW_8x8_R50.pyth"
+    square = 7
+    parting = "slow.4"
+
+    def __init__(self, cue: str) -> None:
+        super().__init__(cue)
+        self.slow = Pathway(self.channels, SLOW_WIDTH, SLOW_TIMES)
 
     def layers(self) -> Mapping[str, nn.Module]:
         return {f"slow.{number}": layer for number, layer in enumerate(self.slow)}
@@ -93,20 +103,19 @@ class SlowMmaction(Slow):
     square = 0
 
 
-class SlowFast(Backbone):
+class SlowFast(Published):
     """SlowFast-R50 of PyTorchVideo and PySlowFast: (B, channels, 8 and 32, 256, 256) as prepared -> (B, 2304)."""
 
     name = "slowfast_r50"
     geometry = Geometry(256, 256, 0, "torchvision/1")
-    window, stride, steps = 64, 8, 32
+    steps = 32
     dim = SLOW_DIM + FAST_DIM
     map_shape: ClassVar[tuple[int, ...]] = (SLOW_DIM + FAST_DIM, 1, 1, 1)
     scales = Slow.scales
-    batch: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 16}
     layouts: ClassVar[Sequence[Layout]] = (PYTORCHVIDEO, PYSLOWFAST)
     others: ClassVar[Mapping[Layout, str]] = {MMACTION: "slowfast_r50_mmaction"}
     url = f"{META}/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth"
-    square: ClassVar[int] = 7
+    square = 7
     normalises: ClassVar[bool] = True  # what the fast pathway tells the slow one
 
     def __init__(self, cue: str) -> None:
@@ -115,15 +124,6 @@ class SlowFast(Backbone):
         self.slow = Pathway(self.channels, SLOW_WIDTH, SLOW_TIMES, [LATERAL_CHANNELS * number for number in fast])
         self.fast = Pathway(self.channels, FAST_WIDTH, FAST_TIMES)
         self.lateral = nn.ModuleList(Lateral(channels, self.normalises) for channels in fast)
-
-    @classmethod
-    def published_weights(cls, cue: str) -> Path:
-        return fetch(cls.url, cls.name)
-
-    @classmethod
-    def our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Those of the publishers of this variant, or ours as a training writes them."""
-        return in_ours(state, cls.layouts, cls.others, cls.name)
 
     def first_layers(self) -> tuple[str, ...]:
         return ("slow.0.conv", "fast.0.conv")
