@@ -4,6 +4,8 @@ detector = Detector.load("runs/decomposed/detector.pt")
 found = detect(detector, {"rgb": features}, grid, duration_s)
 for (start_s, end_s), score, label in zip(*found):
     print(detector.config.classes[label], start_s, end_s, score)
+
+Short videos are seen together, `detect_several`: of small networks most of the time goes into starting operations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,17 @@ from features.running.stopwatch import Stopwatch
 from features.storage.grid import ClipGrid
 from features.storage.store import Store
 
-AT_ONCE = 16  # windows of a video that the detector sees in one call
+AT_ONCE = 16  # windows, of a video or of several, that the detector sees in one call
+STEPS_AT_ONCE = 4096  # of these windows, padding included; a longer window is seen alone
+
+
+class Video(NamedTuple):
+    """What a detector is given of a whole video."""
+
+    features: Mapping[str, NDArray[np.floating]]  # (T, D_in) by cue
+    grid: ClipGrid  # of T steps
+    duration_s: float
+    class_scores: NDArray[np.floating] | None = None  # (C,) in [0, 1], in place of the detector's own classifier
 
 
 class Detected(NamedTuple):
@@ -47,23 +59,39 @@ def detect(
     The video is seen in the windows that the head needs (`head.sample`), and what is found in them joined. Candidates
     become seconds by the grid, are cut to the video, suppressed class by class, and the best are kept.
     """
-    lengths = {cue: len(features[cue]) for cue in detector.cues}
-    if set(lengths.values()) != {len(grid)}:
-        raise DetectorError(
-            f"features of {lengths} steps on a grid of {len(grid)}: expected as many steps as the grid has"
-        )
+    return detect_several(detector, [Video(features, grid, duration_s, class_scores)])[0]
+
+
+def detect_several(detector: Detector, videos: Sequence[Video]) -> list[Detected]:
+    """The same of several videos, short ones together: equal to rounding, and in a fraction of the time."""
+    for video in videos:
+        lengths = {cue: len(video.features[cue]) for cue in detector.cues}
+        if set(lengths.values()) != {len(video.grid)}:
+            raise DetectorError(
+                f"features of {lengths} steps on a grid of {len(video.grid)}: expected as many steps as the grid has"
+            )
     rule = detector.head.sample
-    features, grid = {cue: rule.sequence(features[cue]) for cue in detector.cues}, rule.grid(grid)
-    found = with_classes(detector, candidates(detector, features, rule.windows(len(grid))), class_scores)
+    sequences = [{cue: rule.sequence(video.features[cue]) for cue in detector.cues} for video in videos]
+    grids = [rule.grid(video.grid) for video in videos]
+    found = candidates(detector, sequences, [rule.windows(len(grid)) for grid in grids])
+    return [_detected(detector, *each) for each in zip(videos, grids, found, strict=True)]
+
+
+def _detected(detector: Detector, video: Video, grid: ClipGrid, found: Found) -> Detected:
+    """Candidates in steps of the grid as what happens in the video."""
+    found = with_classes(detector, found, video.class_scores)
     assert found.labels is not None
-    segments = grid.to_seconds(found.segments).clip(0, duration_s)
+    segments = grid.to_seconds(found.segments).clip(0, video.duration_s)
     inside = segments[:, 1] > segments[:, 0]
     kept = suppress(segments[inside], found.scores[inside], found.labels[inside], detector.suppression)
     return Detected(kept.segments, kept.scores, kept.labels)
 
 
-def candidates(detector: Detector, features: Mapping[str, NDArray[np.floating]], windows: Sequence[Window]) -> Found:
-    """What the head finds in the windows of sequences (T, D_in) by cue, joined; in grid steps, not suppressed.
+def candidates(
+    detector: Detector, sequences: Sequence[Mapping[str, NDArray[np.floating]]], windows: Sequence[Sequence[Window]]
+) -> list[Found]:
+    """What the head finds in the windows of each of several sequences (T, D_in) by cue, joined; in grid steps, not
+    suppressed.
 
     The detector is in evaluation mode meanwhile.
     """
@@ -71,13 +99,16 @@ def candidates(detector: Detector, features: Mapping[str, NDArray[np.floating]],
     training = detector.training
     detector.eval()
     found: list[Found] = []
+    pieces = [(x, window) for x, each in zip(sequences, windows, strict=True) for window in each]
     with torch.inference_mode():
-        for cues, mask in in_batches(features, windows, detector.head.sample, AT_ONCE):
+        for cues, mask in in_batches(pieces, detector.head.sample, AT_ONCE, STEPS_AT_ONCE):
             predictions = detector({cue: x.to(device) for cue, x in cues.items()}, mask.to(device))
             found += map(as_found, detector.head.decode(predictions))
     detector.train(training)
     settings = detector.suppression
-    return join(found, windows, once=settings.iou if settings.kind == "none" else None)
+    once = settings.iou if settings.kind == "none" else None
+    pieces_found = iter(found)
+    return [join([next(pieces_found) for _ in each], each, once) for each in windows]
 
 
 def as_found(found: Candidates) -> Found:
@@ -129,6 +160,21 @@ def check_store(detector: Detector, store: Store, videos: Sequence[str]) -> None
     detector.check_features({cue: store.feature_id(cue) for cue in detector.cues}, str(store.path), imported)
 
 
+def read_video(
+    detector: Detector,
+    store: Store,
+    video: str,
+    duration_s: float | None = None,
+    class_scores: NDArray[np.floating] | None = None,
+) -> Video:
+    """A video of a store as the detector is given it.
+
+    duration_s: of a video whose store doesn't know it; class_scores: as of `detect`.
+    """
+    features = {cue: store.read(video, cue) for cue in detector.cues}
+    return Video(features, store.grid(video, detector.cues[0]), duration_s or store.duration_s(video), class_scores)
+
+
 def detect_video(
     detector: Detector,
     store: Store,
@@ -136,15 +182,11 @@ def detect_video(
     duration_s: float | None = None,
     class_scores: NDArray[np.floating] | None = None,
 ) -> tuple[Detected, dict[str, float]]:
-    """Detections of a video of a store, and the seconds of compute that reading and the detector took.
-
-    duration_s: of a video whose store doesn't know it; class_scores: as of `detect`.
-    """
+    """Detections of a video of a store, and the seconds of compute that reading and the detector took; arguments as of
+    `read_video`."""
     watch = Stopwatch(str(detector.device))
     with watch("read"):
-        features = {cue: store.read(video, cue) for cue in detector.cues}
-        grid = store.grid(video, detector.cues[0])
-        duration_s = duration_s or store.duration_s(video)
+        given = read_video(detector, store, video, duration_s, class_scores)
     with watch("detector"):
-        found = detect(detector, features, grid, duration_s, class_scores)
+        [found] = detect_several(detector, [given])
     return found, watch.seconds

@@ -28,7 +28,7 @@ from command.outputs import refuse_no_place
 from command.runner import run_command
 from detect.class_scores import WARNING, check_videos, read_class_scores
 from detect.deployed.detectors import load_detector
-from detect.deployed.workers import Answer, Question, ask_all, ask_workers, note_of_memory
+from detect.deployed.workers import Answer, Question, ask_all, ask_workers, note_of_memory, together
 from detect.inference import check_class_scores, check_store
 from detect.missing import MISSING, REFUSE, with_features
 from detect.model.detector import Detector
@@ -155,10 +155,11 @@ def answers(
     args: argparse.Namespace, detector: Detector, store: Store, questions: Sequence[Question]
 ) -> Iterator[Answer]:
     """By this process, or by --workers of them: never more than there are videos."""
-    workers = min(args.workers, len(questions))
+    groups = together(detector, store, questions)
+    workers = min(args.workers, len(groups))
     if workers <= 1:
-        return ask_all(detector, store, questions)
-    return ask_workers(workers, args.detector, store, questions, args.device, args.precision, args.threads)
+        return ask_all(detector, store, groups)
+    return ask_workers(workers, args.detector, store, groups, args.device, args.precision, args.threads)
 
 
 def run(
@@ -182,7 +183,9 @@ def run(
         print(f"note: {remark}", file=sys.stderr)
     questions = [Question(video, durations_s.get(video), told.get(video)) for video in videos]
     detections, records, failures = {}, {}, []
-    for answer in tqdm(answers(args, detector, store, questions), total=len(videos), unit="video", desc="detect"):
+    making = tqdm(answers(args, detector, store, questions), total=len(videos), unit="video", desc="detect")
+    made = {answer.video: answer for answer in making}
+    for answer in map(made.__getitem__, videos):
         if answer.found is None:
             failures += [answer.failure] if answer.failure else []
             continue

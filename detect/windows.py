@@ -1,8 +1,8 @@
 """What a head needs of a sample; videos cut into such samples, and what was found in many of them joined again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from features.storage.grid import ClipGrid
+
+T = TypeVar("T")
 
 
 class Window(NamedTuple):
@@ -91,19 +93,35 @@ def resize_steps(features: NDArray[np.floating], num_steps: int) -> NDArray[np.f
     return F.interpolate(x, size=num_steps, mode="linear", align_corners=False)[0].T.numpy()
 
 
+def grouped(items: Iterable[T], windows_of: Callable[[T], Sequence[Window]], size: int, steps: int) -> list[list[T]]:
+    """Neighbours that have, together, at most `size` windows and `steps` steps of these, padded to the longest; an item
+    with more is alone."""
+    groups: list[list[T]] = []
+    count = widest = 0
+    for item in items:
+        windows = windows_of(item)
+        longest = max(stop - start for start, stop in windows)
+        if not groups or count + len(windows) > size or (count + len(windows)) * max(widest, longest) > steps:
+            groups.append([])
+            count = widest = 0
+        groups[-1].append(item)
+        count, widest = count + len(windows), max(widest, longest)
+    return groups
+
+
 def in_batches(
-    features: Mapping[str, NDArray[np.floating]], windows: Sequence[Window], rule: SampleRule, size: int
+    pieces: Sequence[tuple[Mapping[str, NDArray[np.floating]], Window]], rule: SampleRule, size: int, steps: int
 ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
-    """Windows of sequences (T, D_in) by cue, `size` at a time: cues (B, D_in, T) and mask (B, T), zero where padded."""
-    for first in range(0, len(windows), size):
-        group = windows[first : first + size]
-        lengths = [stop - start for start, stop in group]
+    """Windows of sequences (T, D_in) by cue, so many at a time as `grouped` says: cues (B, D_in, T) and mask (B, T),
+    zero where padded."""
+    for group in grouped(pieces, lambda piece: [piece[1]], size, steps):
+        lengths = [stop - start for _, (start, stop) in group]
         width = rule.length or max(lengths)
         cues = {}
-        for cue, x in features.items():
-            rows = np.zeros((len(group), width, x.shape[1]), np.float32)
-            for row, (start, stop) in zip(rows, group, strict=True):
-                row[: stop - start] = x[start:stop]
+        for cue in group[0][0]:
+            rows = np.zeros((len(group), width, group[0][0][cue].shape[1]), np.float32)
+            for row, (features, (start, stop)) in zip(rows, group, strict=True):
+                row[: stop - start] = features[cue][start:stop]
             cues[cue] = torch.from_numpy(rows).transpose(1, 2)
         yield cues, torch.arange(width) < torch.tensor(lengths)[:, None]
 

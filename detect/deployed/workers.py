@@ -1,4 +1,7 @@
-"""Detecting in the videos of a store, by this process or by several: the same answers in the same order."""
+"""Detecting in the videos of a store, by this process or by several: the same answers in the same order.
+
+Short videos are seen together; which ones, the videos alone decide, and not how many processes there are.
+"""
 
 import pickle
 import resource
@@ -16,9 +19,11 @@ from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 
 from detect.deployed.detectors import load_detector
-from detect.inference import Detected, detect_video
+from detect.inference import AT_ONCE, STEPS_AT_ONCE, Detected, Video, detect_several, read_video
 from detect.model.detector import Detector, DetectorError
 from detect.model.stretches import STRETCH
+from detect.windows import Window, grouped
+from features.running.stopwatch import Stopwatch
 from features.storage.store import Store, StoreError
 
 COSTS_ONE_VIDEO = (StoreError, DetectorError, OSError, ValueError, LookupError, RuntimeError)
@@ -42,6 +47,15 @@ class Answer(NamedTuple):
     failure: dict[str, str] | None = None
 
 
+class Reading(NamedTuple):
+    """A video that was read."""
+
+    name: str
+    video: Video
+    frames: int
+    seconds: float  # that reading took
+
+
 class Opening(NamedTuple):
     """How a worker process comes by a detector and a store."""
 
@@ -52,32 +66,77 @@ class Opening(NamedTuple):
     store: Path  # pickled
 
 
-def ask(detector: Detector, store: Store, question: Question) -> Answer:
-    """One video; what is wrong with it is part of the answer."""
-    video, duration_s, class_scores = question
+def together(detector: Detector, store: Store, questions: Sequence[Question]) -> list[list[Question]]:
+    """Groups of videos that the detector sees at once: the longest first, neighbours of about one length."""
+    rule = detector.head.sample
+    steps = {each.video: store.row(each.video, detector.cues[0]).num_steps for each in questions}
+
+    def windows(question: Question) -> list[Window]:
+        known = steps[question.video]
+        return rule.windows(rule.num_steps(known)) if known > 0 else [Window(0, STEPS_AT_ONCE)]  # alone
+
+    ordered = sorted(questions, key=lambda question: -steps[question.video])
+    return grouped(ordered, windows, AT_ONCE, STEPS_AT_ONCE)
+
+
+def ask(detector: Detector, store: Store, questions: Sequence[Question]) -> list[Answer]:
+    """Videos that are seen together; what is wrong with one is its answer, and no other's."""
+    readings = [read(detector, store, question) for question in questions]
+    given = [reading for reading in readings if isinstance(reading, Reading)]
+    watch = Stopwatch(str(detector.device))
     try:
-        found, seconds = detect_video(detector, store, video, duration_s, class_scores)
-        record = {
-            "duration_s": duration_s or store.duration_s(video),
-            "frames": int(store.attributes(video, detector.cues[0]).get("num_frames", 0)),
-            "seconds": seconds,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "device": str(detector.device),
-            "threads": torch.get_num_threads(),
-            "precision": detector.head.precision,
-        }
+        with watch("detector"):
+            found = detect_several(detector, [reading.video for reading in given])
+    except COSTS_ONE_VIDEO as error:
+        if len(given) == 1:
+            return [each if isinstance(each, Answer) else no_answer(each.name, error) for each in readings]
+        return [answer for question in questions for answer in ask(detector, store, [question])]
+    steps = sum(len(reading.video.grid) for reading in given)
+    same = {
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "device": str(detector.device),
+        "threads": torch.get_num_threads(),
+        "precision": detector.head.precision,
+    }
+    answers = {}
+    for reading, detected in zip(given, found, strict=True):
+        share = watch.seconds["detector"] * len(reading.video.grid) / steps
+        cost = {"seconds": {"read": reading.seconds, "detector": share}, **same}
+        known = {"duration_s": reading.video.duration_s, "frames": reading.frames}
+        answers[reading.name] = Answer(reading.name, detected, known | cost)
+    return [each if isinstance(each, Answer) else answers[each.name] for each in readings]
+
+
+def read(detector: Detector, store: Store, question: Question) -> Reading | Answer:
+    """What the detector is given of a video, or why it cannot be."""
+    watch = Stopwatch(str(detector.device))
+    try:
+        with watch("read"):
+            video = read_video(detector, store, *question)
+        frames = int(store.attributes(question.video, detector.cues[0]).get("num_frames", 0))
     except COSTS_ONE_VIDEO as error:  # such as NaN or a damaged part, seen only when the features are read
-        return Answer(video, None, {}, {"video": video, "cause": type(error).__name__, "message": str(error)})
-    return Answer(video, found, record)
+        return no_answer(question.video, error)
+    return Reading(question.video, video, frames, watch.seconds["read"])
 
 
-def ask_all(detector: Detector, store: Store, questions: Sequence[Question]) -> Iterator[Answer]:
+def no_answer(video: str, error: Exception) -> Answer:
+    return Answer(video, None, {}, {"video": video, "cause": type(error).__name__, "message": str(error)})
+
+
+def ask_all(detector: Detector, store: Store, groups: Sequence[Sequence[Question]]) -> Iterator[Answer]:
     """All in this process."""
-    return (ask(detector, store, question) for question in questions)
+    for group in groups:
+        yield from ask(detector, store, group)
 
 
 def ask_workers(
-    workers: int, detector: Path, store: Store, questions: Sequence[Question], device: str, precision: str, threads: int
+    workers: int,
+    detector: Path,
+    store: Store,
+    groups: Sequence[Sequence[Question]],
+    device: str,
+    precision: str,
+    threads: int,
 ) -> Iterator[Answer]:
     """All by so many processes, each with a detector of its own; they end when the iterator does."""
     with tempfile.TemporaryDirectory() as folder:
@@ -88,13 +147,14 @@ def ask_workers(
             workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch=2 * workers
         )
         try:
-            yield from parallel(joblib.delayed(_work)(opening, question) for question in questions)
+            for answers in parallel(joblib.delayed(_work)(opening, group) for group in groups):
+                yield from answers
         finally:
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
-def _work(opening: Opening, question: Question) -> Answer:
-    return ask(*_opened(opening), question)
+def _work(opening: Opening, group: Sequence[Question]) -> list[Answer]:
+    return ask(*_opened(opening), group)
 
 
 @lru_cache(maxsize=1)

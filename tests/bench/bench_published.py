@@ -81,7 +81,7 @@ def ours() -> Calls:
         model = full_size.detector(("rgb",)).eval()
         set_precision(model, precision)
         calls[f"step {precision}"] = training_step(method_of("supervised", precision), lambda: batch)
-        calls[f"inference {precision}"] = lambda model=model: candidates(model, features, windows)  # type: ignore[misc]
+        calls[f"inference {precision}"] = lambda model=model: candidates(model, [features], [windows])  # type: ignore[misc]
     return calls
 
 

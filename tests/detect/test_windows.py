@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detect.naming import named
-from detect.windows import Found, SampleRule, Window, in_batches, join
+from detect.windows import Found, SampleRule, Window, grouped, in_batches, join
 from features.storage.grid import ClipGrid
 
 
@@ -92,12 +92,24 @@ def test_a_batch_is_as_long_as_its_head_needs_it() -> None:
 def test_windows_become_batches_of_their_steps_with_zeros_after_the_end_of_a_short_video() -> None:
     rule = SampleRule(length=4, overlap=0.0)
     x = {"rgb": np.arange(1, 11, dtype=np.float16)[:, None], "flow": np.ones((10, 2))}
-    batches = list(in_batches(x, rule.windows(10), rule, size=2))
+    batches = list(in_batches([(x, window) for window in rule.windows(10)], rule, size=2, steps=100))
     assert [mask.shape for _, mask in batches] == [(2, 4), (1, 4)]
     rows = torch.cat([cues["rgb"] for cues, _ in batches])[:, 0].tolist()
     assert rows == [[1, 2, 3, 4], [5, 6, 7, 8], [7, 8, 9, 10]]
-    [(cues, mask)] = in_batches({"rgb": x["rgb"][:3]}, rule.windows(3), rule, size=2)
+    [(cues, mask)] = in_batches([({"rgb": x["rgb"][:3]}, Window(0, 3))], rule, size=2, steps=100)
     assert cues["rgb"].tolist() == [[[1, 2, 3, 0]]] and mask.tolist() == [[True, True, True, False]]
+
+
+def test_what_is_seen_together_has_so_many_windows_and_steps_at_most() -> None:
+    videos = {"a": [100], "b": [90], "c": [30, 30], "d": [30], "e": [300], "f": [1]}
+
+    def windows(video: str) -> list[Window]:
+        return [Window(0, steps) for steps in videos[video]]
+
+    assert grouped(videos, windows, size=3, steps=200) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
+    assert grouped(videos, windows, size=1, steps=1000) == [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]
+    assert grouped(videos, windows, size=9, steps=9999) == [list(videos)]
+    assert grouped([], windows, size=9, steps=9999) == []
 
 
 def test_a_resized_sequence_and_its_grid_are_cut_like_any_other() -> None:
