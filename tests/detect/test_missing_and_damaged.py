@@ -93,7 +93,7 @@ def test_a_signal_is_an_interruption(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(workers, "detect_video", lambda *given: os.kill(os.getpid(), number))
+    monkeypatch.setattr(workers, "detect_several", lambda *given: os.kill(os.getpid(), number))
     assert command(folder) == 75
     assert "interrupted; nothing is half-written" in capsys.readouterr().err
     assert not (folder / "found.json").exists() and signal.getsignal(signal.SIGTERM) is before
