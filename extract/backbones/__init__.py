@@ -99,7 +99,7 @@ def find_weights(name: str, weights: Path | None, cue: str, first_layer: str = "
     if str(weights) == DEFAULT:
         if cue != RGB.name and not first_layer:
             raise WeightsError(
-                f"{DEFAULT}: published weights are of {RGB.name}, and not of {cue}. Give a file, or begin "
+                f"--weights {DEFAULT}: published weights are of {RGB.name}, and not of {cue}. Give a file, or begin "
                 "with those of RGB: --first-layer mean"
             )
         return find_backbone(name).published_weights(cue)
