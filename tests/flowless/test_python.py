@@ -135,7 +135,13 @@ def test_what_is_detected_and_scored_is_what_the_commands_say(folder: Path, tmp_
     told = json.loads(Path(out).read_text())["results"]
     found = {name: flowless.detect(video, detector) for name, video in arrays(folder).items()}
     for name, rows in told.items():
-        assert [(*row["segment"], row["label"], row["score"]) for row in rows] == [tuple(row) for row in found[name]]
+        assert [row["score"] for row in rows] == pytest.approx([row.score for row in found[name]], abs=1e-6)
+        for row in rows:  # the command sees short videos together, which rounds otherwise: equals may change places
+            assert any(
+                one.label == row["label"] and (one.start_s, one.end_s, one.score)
+                == pytest.approx((*row["segment"], row["score"]), abs=1e-5)
+                for one in found[name]
+            )  # fmt: skip
     expected = json.loads(Path(metrics).read_text())
     test = truth(folder).subset("Test")
     rows = {
