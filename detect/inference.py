@@ -175,18 +175,11 @@ def read_video(
     return Video(features, store.grid(video, detector.cues[0]), duration_s or store.duration_s(video), class_scores)
 
 
-def detect_video(
-    detector: Detector,
-    store: Store,
-    video: str,
-    duration_s: float | None = None,
-    class_scores: NDArray[np.floating] | None = None,
-) -> tuple[Detected, dict[str, float]]:
-    """Detections of a video of a store, and the seconds of compute that reading and the detector took; arguments as of
-    `read_video`."""
+def detect_video(detector: Detector, store: Store, video: str) -> tuple[Detected, dict[str, float]]:
+    """Detections of a video of a store, and the seconds of compute that reading and the detector took."""
     watch = Stopwatch(str(detector.device))
     with watch("read"):
-        given = read_video(detector, store, video, duration_s, class_scores)
+        given = read_video(detector, store, video)
     with watch("detector"):
         [found] = detect_several(detector, [given])
     return found, watch.seconds
