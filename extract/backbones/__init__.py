@@ -12,6 +12,7 @@ from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D, I3DOfVideoFeatures
 from extract.backbones.nano import Nano
 from extract.backbones.own import OWN, find_own
+from extract.backbones.packed import pack
 from extract.backbones.papers import PAPERS
 from extract.backbones.program import find_program, is_program
 from extract.backbones.torchvision import TORCHVISION
@@ -56,10 +57,12 @@ def build_backbone(
     precision: str = "float32",
     quiet: bool = False,
     first_layer: str = "",
+    packed: bool = False,
 ) -> Backbone:
     """A backbone ready to embed clips; without weights those that ship with it, else random ones, said loudly.
 
-    first_layer: of FIRST_LAYER, where the weights given are of RGB and the cue is another.
+    first_layer: of FIRST_LAYER, where the weights given are of RGB and the cue is another. packed: it will do nothing
+    but embed, so that on the CPU it may be changed for that (`extract.backbones.packed`).
     """
     made = find_backbone(name)
     with torch.random.fork_rng(devices=[]):
@@ -77,6 +80,8 @@ def build_backbone(
             file=sys.stderr,
         )
     backbone.eval().requires_grad_(False)
+    if packed and made.packs and torch.device(device).type == "cpu":
+        pack(backbone, PRECISIONS[precision])
     backbone.to(device=device, dtype=PRECISIONS[precision])
     backbone.to_memory_format()
     return backbone

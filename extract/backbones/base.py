@@ -56,6 +56,7 @@ class Backbone(nn.Module, ABC):
     scales: ClassVar[Mapping[str, Scale]] = {name: cue.scale for name, cue in CUES.items()}  # by each cue it may watch
     memory_format: ClassVar[torch.memory_format] = torch.channels_last_3d  # of tensors that have its rank
     batch: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 16}  # clips embedded at a time, the fastest by device
+    packs: ClassVar[bool] = False  # whether its convolutions are packed for the CPU: where it was measured to pay
     brings_weights: ClassVar[bool] = False  # made with weights that are not random, as far as we can know
     code_sha256: ClassVar[str] = ""  # of what computes it, where that is part of its identity
     within: ClassVar[str] = ""  # what the names of its tensors begin with, and those of its publisher do not

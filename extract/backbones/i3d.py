@@ -17,13 +17,15 @@ numbers are those of `i3d_video_features`, which takes clips of such lengths tha
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from extract.backbones.base import Backbone, BackboneError
+from extract.backbones.packed import max_pool
+from extract.backbones.padding import SameConv3d, pad_same
 from flow.decode.geometry import Geometry
 
 # Channels of the four branches: 1x1; 1x1 -> 3x3; 1x1 -> 3x3; pool -> 1x1.
@@ -49,28 +51,14 @@ BRANCHES = {
 }
 
 
-def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
-    """Zeros around (B, C, T, H, W) so that a kernel at this stride gives ceil(size / stride) outputs.
-
-    The odd zero goes to the back. Before a max pool zeros are harmless, for what arrives is never negative.
-    """
-    padding: list[int] = []
-    for size, k, s in zip(x.shape[2:], kernel, stride, strict=True):
-        total = max(k - (s if size % s == 0 else size % s), 0)
-        padding = [total // 2, total - total // 2, *padding]  # F.pad begins with the last dimension
-    return F.pad(x, padding) if any(padding) else x
-
-
-class Unit(nn.Module):
+class Unit(nn.Sequential):
     """Convolution with SAME padding, batch normalisation, ReLU."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv3d = nn.Conv3d(channels_in, channels_out, kernel, stride, bias=False)
+        self.conv3d = SameConv3d(channels_in, channels_out, kernel, stride, bias=False)
         self.bn = nn.BatchNorm3d(channels_out, eps=1e-3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv3d(pad_same(x, self.conv3d.kernel_size, self.conv3d.stride))))
+        self.relu = nn.ReLU()
 
 
 class Pool(nn.Module):
@@ -81,7 +69,7 @@ class Pool(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool3d(pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
+        return max_pool(pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
 
 
 class Mixed(nn.Module):
@@ -108,6 +96,7 @@ class I3D(Backbone):
     dim = 1024
     map_shape = (1024, 1, 1, 1)
     parting = "Mixed_5b"
+    packs = True
     batch = {"cpu": 1, "cuda": 16}  # noqa: RUF012  # on the CPU a second clip only pushes the first out of the cache
 
     def __init__(self, cue: str) -> None:

@@ -104,14 +104,18 @@ class TorchVision(Backbone):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
+        if not self.model.chain:
+            return self.network(x)
+        for layer in self.layers().values():
+            x = layer(x)
+        return self.finish(x)
 
     def layers(self) -> Mapping[str, nn.Module]:
         return {WITHIN + name: self.network.get_submodule(name) for name in self.model.chain}
 
     def finish(self, x: Tensor) -> Tensor:
-        """The average of the last map, as the library has it."""
-        return self.network.get_submodule("avgpool")(x).mean((2, 3, 4))
+        """The average of the last map, as the library has it; in float32, for S3D's has no bfloat16 on the CPU."""
+        return self.network.get_submodule("avgpool")(x.float()).mean((2, 3, 4))
 
 
 def take_channels(network: nn.Module, channels: int) -> None:
@@ -147,6 +151,7 @@ def _declared(model: Model) -> type[Backbone]:
         steps=model.steps,
         scales=normalised(model.mean, model.std),
         batch={"cpu": model.batch, "cuda": 16},
+        packs=bool(model.chain),
         parting=WITHIN + model.chain[-1] if model.chain else "",
     )
 

@@ -49,10 +49,12 @@ class Embedder:
         fps: float | None = None,
         min_decoded: float = ClipSettings.min_decoded,
         own: Collection[str] = (),
+        packed: bool = True,
     ) -> None:
         """feature_ids: stream -> id, as a detector tells them. weights: files, beside those that ship with the package.
 
-        own: backbones package.module:NAME or files that may be run; a detector's file alone has no code run.
+        own: backbones package.module:NAME or files that may be run; a detector's file alone has no code run. packed:
+        the networks will do nothing but embed (`build_backbone`).
 
         SettingsError where a stream's features cannot be made again from a video.
         """
@@ -60,7 +62,9 @@ class Embedder:
         choice |= {"fps": fps, "min_decoded": min_decoded}
         found = [_settings(stream, wanted, weights, choice, own) for stream, wanted in feature_ids.items()]
         built = lru_cache(maxsize=None)(_built)  # the streams of a twin come from one
-        self.networks = [Network(made, built(made.backbone, made.weights, device, made.precision)) for made in found]
+        self.networks = [
+            Network(made, built(made.backbone, made.weights, device, made.precision, packed)) for made in found
+        ]
         seen = {(network.settings.cut_out, network.settings.tail) for network in self.networks}
         if len(seen) > 1:
             raise SettingsError(
@@ -119,5 +123,5 @@ def _settings(
     )
 
 
-def _built(name: str, weights: Path | None, device: str, precision: str) -> Backbone:
-    return build_backbone(name, RGB.name, weights, device, precision, quiet=True)
+def _built(name: str, weights: Path | None, device: str, precision: str, packed: bool) -> Backbone:
+    return build_backbone(name, RGB.name, weights, device, precision, quiet=True, packed=packed)

@@ -86,7 +86,7 @@ def attributes(settings: ClipSettings, info: VideoInfo, num_frames: int) -> dict
 
 @lru_cache(maxsize=4)  # one for each cue, and more
 def _built(name: str, cue: str, weights: Path | None, device: str, precision: str, first_layer: str) -> Backbone:
-    return build_backbone(name, cue, weights, device, precision, first_layer=first_layer)
+    return build_backbone(name, cue, weights, device, precision, first_layer=first_layer, packed=True)
 
 
 def _backbone(settings: ClipSettings) -> Backbone:

@@ -76,7 +76,7 @@ def embedder_of(args: argparse.Namespace, detector: Detector) -> Embedder:
         raise DetectorError("this detector does not say which features it was trained on: leave --backbone out")
     own = [] if args.backbone in BACKBONES else [args.backbone]
     try:
-        embedder = Embedder(ids, config.window, config.stride, args.weights, own=own)
+        embedder = Embedder(ids, config.window, config.stride, args.weights, own=own, packed=False)
     except SettingsError as error:
         raise DetectorError(f"this detector was trained on features that no video gives here: {error}") from None
     for network in embedder.networks:

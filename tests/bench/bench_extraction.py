@@ -41,7 +41,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    backbone = build_backbone(args.backbone, "rgb", precision=args.precision)
+    backbone = build_backbone(args.backbone, "rgb", precision=args.precision, packed=True)
     plainly = build_backbone(args.backbone, "rgb").to(memory_format=torch.contiguous_format)
     settings = ClipSettings("rgb", backbone=args.backbone, batch=args.batch, precision=args.precision)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,10 +13,12 @@ BLOCKS = (3, 4, 6, 3)  # in the stages of a ResNet-50
 EXPANSION = 4  # channels out of a block / inside it
 
 
-class Unit(nn.Module):
-    """Convolution without bias, padded to keep its size, and batch normalisation."""
+class Unit(nn.Sequential):
+    """Convolution without bias, padded to keep its size, batch normalisation, and ReLU where it is wanted."""
 
-    def __init__(self, channels_in: int, channels_out: int, time: int = 1, side: int = 1, stride: int = 1) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, time: int = 1, side: int = 1, stride: int = 1, relu: bool = True
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv3d(
             channels_in, channels_out, (time, side, side), (1, stride, stride), (time // 2, side // 2, side // 2),
@@ -24,9 +26,8 @@ class Unit(nn.Module):
         )  # fmt: skip
         self.bn = nn.BatchNorm3d(channels_out)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(x))
+        if relu:
+            self.relu = nn.ReLU()
 
 
 class Stem(Unit):
@@ -36,7 +37,7 @@ class Stem(Unit):
         super().__init__(channels_in, channels_out, time, side=7, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool3d(F.relu(super().forward(x)), (1, 3, 3), (1, 2, 2), (0, 1, 1))
+        return F.max_pool3d(super().forward(x), (1, 3, 3), (1, 2, 2), (0, 1, 1))
 
 
 class Block(nn.Module):
@@ -45,12 +46,12 @@ class Block(nn.Module):
     def __init__(self, channels_in: int, inside: int, time: int, stride: int, shortcut: bool) -> None:
         super().__init__()
         self.a, self.b = Unit(channels_in, inside, time), Unit(inside, inside, side=3, stride=stride)
-        self.c = Unit(inside, EXPANSION * inside)
-        self.shortcut = Unit(channels_in, EXPANSION * inside, stride=stride) if shortcut else None
+        self.c = Unit(inside, EXPANSION * inside, relu=False)
+        self.shortcut = Unit(channels_in, EXPANSION * inside, stride=stride, relu=False) if shortcut else None
 
     def forward(self, x: Tensor) -> Tensor:
         kept = x if self.shortcut is None else self.shortcut(x)
-        return F.relu(self.c(F.relu(self.b(F.relu(self.a(x))))) + kept)
+        return F.relu(self.c(self.b(self.a(x))) + kept)
 
 
 class Pathway(nn.Sequential):

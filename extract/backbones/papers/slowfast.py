@@ -43,6 +43,7 @@ class Published(Backbone):
     """What all four share: the clips, the file of weights, and whose names of tensors are read."""
 
     window, stride = 64, 8
+    packs = True
     batch: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 16}
     layouts: ClassVar[Sequence[Layout]]
     others: ClassVar[Mapping[Layout, str]]  # the backbone that reads each of the layouts of the other variant
@@ -169,7 +170,7 @@ class SlowFastMmaction(SlowFast):
         return list(range(0, number, SPEED))
 
 
-class Lateral(nn.Module):
+class Lateral(nn.Sequential):
     """What the fast pathway tells the slow one, at the slow one's frames."""
 
     def __init__(self, channels: int, normalises: bool) -> None:
@@ -178,11 +179,9 @@ class Lateral(nn.Module):
             channels, LATERAL_CHANNELS * channels, (LATERAL_TIME, 1, 1), (SPEED, 1, 1), (LATERAL_TIME // 2, 0, 0),
             bias=False,
         )  # fmt: skip
-        self.bn = nn.BatchNorm3d(LATERAL_CHANNELS * channels) if normalises else None
-
-    def forward(self, fast: Tensor) -> Tensor:
-        told = self.conv(fast)
-        return told if self.bn is None else F.relu(self.bn(told))
+        if normalises:
+            self.bn = nn.BatchNorm3d(LATERAL_CHANNELS * channels)
+            self.relu = nn.ReLU()
 
 
 def averaged(x: Tensor, square: int) -> Tensor:
