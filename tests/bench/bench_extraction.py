@@ -86,10 +86,11 @@ def plain_loop(path: Path, backbone: Backbone) -> np.ndarray:
             break
         frames.append(backbone.geometry.crop_center(backbone.geometry.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))))
     features = []
+    reads = backbone.reads(backbone.window)
     for start in range(0, len(frames) - backbone.window, backbone.stride):
-        clip = torch.from_numpy(np.stack(frames[start : start + backbone.window]))[None]
+        clip = torch.from_numpy(np.stack([frames[start + step] for step in reads]))[None]
         with torch.no_grad():
-            features.append(backbone(backbone.prepare(clip).contiguous()).numpy())
+            features.append(backbone(*(x.contiguous() for x in backbone.inputs(clip))).numpy())
     return np.concatenate(features)
 
 
