@@ -35,6 +35,7 @@ from detect.model.detector import Detector
 from evaluate.files.annotations import Annotations, read_annotations
 from evaluate.files.detections import WITHOUT_FEATURES, write_detections
 from features.computing.allocation import keep_freed_memory
+from features.computing.compiling import add_compile
 from features.computing.precision import add_precision
 from features.files.dashes import parse_args
 from features.running.devices import EVERYWHERE, add_device, choose_device
@@ -54,7 +55,7 @@ def work(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     args.device = str(choose_device(args.device))
-    detector = load_detector(args.detector, args.device, args.precision)
+    detector = load_detector(args.detector, args.device, args.precision, args.compile and args.workers == 1)
     annotations = read_annotations(args.annotations, strict=False) if args.annotations else None
     if annotations is not None and args.subset:
         annotations = annotations.subset(args.subset)
@@ -88,6 +89,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                         help="videos without features: refuse (default), or skip them")  # fmt: skip
     add_device(parser, EVERYWHERE)
     add_precision(parser, "as the detector was trained, where the device computes in it itself")
+    add_compile(parser, "parts of the detector")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU, in each process (default: 1)")
     parser.add_argument(
         "--workers", type=int, default=1, help="processes, each with a detector of its own (default: 1)"
@@ -159,7 +161,8 @@ def answers(
     workers = min(args.workers, len(groups))
     if workers <= 1:
         return ask_all(detector, store, groups)
-    return ask_workers(workers, args.detector, store, groups, args.device, args.precision, args.threads)
+    opening = (args.detector, args.device, args.precision, args.compile, args.threads)
+    return ask_workers(workers, *opening, store, groups)
 
 
 def run(

@@ -33,6 +33,7 @@ from pathlib import Path
 from command.runner import run_command
 from detect.heads import HEADS
 from detect.missing import MISSING
+from features.computing.compiling import add_compile
 from features.computing.precision import add_precision
 from features.running.devices import EVERYWHERE, add_device, choose_device
 from features.running.options import add_verify
@@ -60,7 +61,7 @@ def train_among(ranks: Ranks, args: argparse.Namespace) -> int:
     ready = ranks.together(lambda: prepare(ranks, args))
     if ready is None:
         return 0
-    carry_out(ready, args.out, ranks, args.stop_after)
+    carry_out(ready, args.out, ranks, args.stop_after, args.compile)
     if ranks.first:
         print(f"{args.out / 'detector.pt'}: {ready.config.method}, {ready.run.step} steps")
     return 0
@@ -173,6 +174,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--stop-after", type=int, metavar="EPOCHS", help="stop here as Ctrl-C would; --resume goes on")
     add_device(parser, EVERYWHERE, default=None)
     add_precision(parser, "bfloat16 where the device computes in it itself (default: the recipe's)", default=None)
+    add_compile(parser, "parts of the network")
     return parser.parse_args(argv)
 
 

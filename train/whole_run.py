@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from command.signals import StopSignal
 from features.computing.allocation import keep_freed_memory
+from features.computing.compiling import compile_parts
 from features.computing.precision import AUTO, choose_precision
 from features.running.devices import choose_device
 from features.running.ranks import ALONE, Ranks
@@ -78,8 +79,10 @@ def with_precision(config: Config, saved: dict[str, Any] | None) -> Config:
     return replace(config, precision=chosen)
 
 
-def carry_out(ready: Ready, out: Path, ranks: Ranks = ALONE, stop_after: int | None = None) -> None:
-    """Trains to the end and writes detector.pt.
+def carry_out(
+    ready: Ready, out: Path, ranks: Ranks = ALONE, stop_after: int | None = None, compiled: bool = False
+) -> None:
+    """Trains to the end and writes detector.pt. compiled: by torch.compile, where it can be.
 
     Raises Interrupted at a signal, or where `stop_after` epochs are done before the end; last.pt is whole then.
     """
@@ -87,6 +90,8 @@ def carry_out(ready: Ready, out: Path, ranks: Ranks = ALONE, stop_after: int | N
     keep_freed_memory()
     if saved is None and ranks.first:
         begin(out, config, run)
+    if compiled:
+        compile_parts(run.method, choose_device(config.device))
     last = math.inf if stop_after is None else stop_after
     with open_log(out, run.epoch, ranks) as log, StopSignal() as stop:
         fit(run, samples, config, out, log, lambda run: stop.asked or run.epoch >= last, ranks)

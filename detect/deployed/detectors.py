@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from detect.heads.base import Predictions
 from detect.model.detector import Detector, DetectorConfig, DetectorError
 from detect.precision import set_precision
+from features.computing.compiling import compile_parts
 from features.computing.onnx_files import (
     SUFFIX,
     OnnxError,
@@ -74,15 +75,22 @@ class OnnxDetector(Detector):
         raise DetectorError(f"{path}: {self.file.name} is written already; copy the file")
 
 
-def load_detector(path: Path, device: torch.device | str = "cpu", precision: str = "float32") -> Detector:
+def load_detector(
+    path: Path, device: torch.device | str = "cpu", precision: str = "float32", compiled: bool = False
+) -> Detector:
     """The detector of a file, detector.pt or detector.onnx; DetectorError for what is none.
 
-    precision: of detector.pt, as --precision takes it; a file of ONNX has one of its own.
+    precision: of detector.pt, as --precision takes it; a file of ONNX has one of its own. compiled: by torch.compile,
+    where it can be.
     """
     if path.suffix != SUFFIX:
         detector = Detector.load(path, device)
         set_precision(detector, choose_precision(precision, device, detector.config.precision))
+        if compiled:
+            compile_parts(detector, device)
         return detector
+    if compiled:
+        raise DetectorError(f"{path}: files of ONNX run by onnxruntime: leave --compile out")
     if precision == "bfloat16":
         raise DetectorError(f"{path}: files of ONNX are computed as they were exported: leave --precision out")
     if torch.device(device).type != "cpu":

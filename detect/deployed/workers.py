@@ -62,6 +62,7 @@ class Opening(NamedTuple):
     detector: Path
     device: str
     precision: str
+    compiled: bool
     threads: int
     store: Path  # pickled
 
@@ -132,17 +133,18 @@ def ask_all(detector: Detector, store: Store, groups: Sequence[Sequence[Question
 def ask_workers(
     workers: int,
     detector: Path,
-    store: Store,
-    groups: Sequence[Sequence[Question]],
     device: str,
     precision: str,
+    compiled: bool,
     threads: int,
+    store: Store,
+    groups: Sequence[Sequence[Question]],
 ) -> Iterator[Answer]:
     """All by so many processes, each with a detector of its own; they end when the iterator does."""
     with tempfile.TemporaryDirectory() as folder:
         pickled = Path(folder) / "store"
         pickled.write_bytes(pickle.dumps(store))
-        opening = Opening(detector.absolute(), device, precision, threads, pickled)
+        opening = Opening(detector.absolute(), device, precision, compiled, threads, pickled)
         parallel = joblib.Parallel(
             workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch=2 * workers
         )
@@ -161,7 +163,7 @@ def _work(opening: Opening, group: Sequence[Question]) -> list[Answer]:
 def _opened(opening: Opening) -> tuple[Detector, Store]:
     torch.set_num_threads(opening.threads)
     store: Store = pickle.loads(opening.store.read_bytes())  # written by the process that started this one
-    return load_detector(opening.detector, opening.device, opening.precision), store
+    return load_detector(opening.detector, opening.device, opening.precision, opening.compiled), store
 
 
 def memory_of(detector: Detector, steps: int) -> float:

@@ -21,6 +21,8 @@ class Projection(Network):
     Steps under the mask count as zero on the way in and in between, and come out as zero.
     """
 
+    compiles = True
+
     def __init__(self, in_channels: int, width: int, depth: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
         if depth < 1:

@@ -42,6 +42,8 @@ class LocalAttentiveFusion(Network):
     and the mean runs over real steps only. `FusionConfig` holds the ablations.
     """
 
+    compiles = True
+
     def __init__(self, width: int, config: FusionConfig | None = None) -> None:
         super().__init__()
         self.config = config or FusionConfig()

@@ -25,6 +25,8 @@ OWN = ("names", "steps")  # predictions of the classifier, beside those of the h
 class StepClassifier(nn.Module):
     """Which classes there are at a step: a convolution over 3 steps, LayerNorm, ReLU, one output per class."""
 
+    compiles = True
+
     def __init__(self, in_channels: int, width: int, num_classes: int) -> None:
         super().__init__()
         self.layer = ConvolutionLayer(in_channels, width)

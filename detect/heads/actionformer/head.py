@@ -97,6 +97,8 @@ class ActionFormerConfig:
 class Tower(nn.Module):
     """Convolutions, each with LayerNorm and ReLU, then a convolution to the output; shared by all levels."""
 
+    compiles = True
+
     def __init__(self, width: int, outputs: int, depth: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(ConvolutionLayer(width, width) for _ in range(depth))

@@ -117,6 +117,8 @@ class DropPath(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block; a stride of 2 halves the sequence."""
 
+    compiles = True
+
     def __init__(
         self, width: int, heads: int, window: int, stride: int, *, mlp_ratio: int, drop_path: float, dropout: float
     ) -> None:

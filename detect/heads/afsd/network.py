@@ -14,6 +14,8 @@ from detect.precision import exactly
 class Pyramid(nn.Module):
     """Levels of halving rate, one after the other in one sequence, an empty step after each."""
 
+    compiles = True
+
     def __init__(self, in_channels: int, width: int, levels: int, groups: int) -> None:
         super().__init__()
         self.entry = Layer(in_channels, width, 1, groups)
@@ -50,6 +52,8 @@ class FrameMap(nn.Module):
 
 class Tower(nn.Module):
     """Convolutions over the steps of all levels."""
+
+    compiles = True
 
     def __init__(self, width: int, depth: int, groups: int) -> None:
         super().__init__()

@@ -49,6 +49,8 @@ class GraphBlock(nn.Module):
     The first map of [x_j ; x_i] is linear, so it is applied to every step before neighbours are gathered.
     """
 
+    compiles = True
+
     def __init__(self, width: int, groups: int, neighbours: int) -> None:
         super().__init__()
         inner = 4 * groups

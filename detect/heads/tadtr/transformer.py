@@ -36,6 +36,8 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     """Deformable self-attention and a feed-forward part, each added and then normalised."""
 
+    compiles = True
+
     def __init__(self, width: int, heads: int, points: int, ratio: int, dropout: float) -> None:
         super().__init__()
         self.attention = DeformableAttention(width, heads, points)
@@ -68,6 +70,8 @@ class Encoder(nn.Module):
 
 class DecoderLayer(nn.Module):
     """Attention among the queries, deformable attention to the memory, a feed-forward part."""
+
+    compiles = True
 
     def __init__(self, width: int, heads: int, points: int, ratio: int, dropout: float) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ class SnippetEmbedding(nn.Module):
     Source: TAGS, whose heads are each as wide as the features (`channels`).
     """
 
+    compiles = True
+
     def __init__(self, width: int, heads: int, channels: int, dropout: float, attention_dropout: float) -> None:
         super().__init__()
         self.heads, self.attention_dropout = heads, attention_dropout
@@ -56,6 +58,8 @@ class MaskTower(nn.Module):
     relative False: output p of a step is the sample's step p, as published. True (ours): output T - 1 + d is the step
     d steps later; the same action gives the same outputs wherever it lies in the sample.
     """
+
+    compiles = True
 
     def __init__(self, width: int, channels: Sequence[int], length: int, relative: bool) -> None:
         super().__init__()
