@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import extract.weights
 from extract.backbones.checkpoints import FIRST_LAYER, LayoutError, WeightsError, load_strictly, read_state
 from extract.cues.cue import CUES, Scale
+from features.computing.compiling import compile_whole
 from flow.decode.geometry import Geometry
 
 SINGLE, APPEARANCE, MOTION = "", "appearance", "motion"  # outputs: of a network as it is declared; of a twin
@@ -75,6 +76,7 @@ class Backbone(nn.Module, ABC):
         self.channels = CUES[cue].channels
         self.twin: Backbone | None = None  # the layers that a twin has a second time, under the names of the first
         self.shared: tuple[str, ...] = ()  # the layers that it has once
+        self.whole = 0  # clips that it always embeds at a time, filled up where there are fewer
 
     @classmethod
     def reads(cls, window: int) -> Sequence[int]:
@@ -200,6 +202,11 @@ class Backbone(nn.Module, ABC):
         for tensor in (*self.parameters(), *self.buffers()):
             tensor.data = self.laid_out(tensor.data)
 
+    def compile_for(self, clips: int) -> None:
+        """From now on embeds by torch.compile, where it can be, and always so many clips at a time."""
+        self.whole = clips
+        self.each = compile_whole(self.each, self.name, next(self.parameters()).device)  # type: ignore[method-assign]
+
     def embed(self, clips: np.ndarray) -> np.ndarray:
         """Features (B, dim) float32 of clips as decoded (B, steps read, H, W, channels): of a twin its appearance."""
         output = self.outputs[0]
@@ -208,15 +215,24 @@ class Backbone(nn.Module, ABC):
     @torch.inference_mode()
     def embed_each(self, clips: np.ndarray, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
         """The same by output."""
-        parameter = next(self.parameters())
-        prepared = self.inputs(torch.from_numpy(np.ascontiguousarray(clips)).to(parameter.device))
+        parameter, number = next(self.parameters()), len(clips)
+        if number < self.whole:
+            clips = np.concatenate([clips, np.repeat(clips[-1:], self.whole - number, axis=0)])
+        prepared = self.inputs(to_device(np.ascontiguousarray(clips), parameter.device))
         made = self.each(*(self.laid_out(x.to(parameter.dtype)) for x in prepared), wanted=wanted)
+        made = {output: features[:number] for output, features in made.items()}
         for features in made.values():
-            if features.shape != (len(clips), self.dim):
+            if features.shape != (number, self.dim):
                 raise BackboneError(
-                    f"{self.name}: gave {tuple(features.shape)} for {len(clips)} clips, but declares dim = {self.dim}"
+                    f"{self.name}: gave {tuple(features.shape)} for {number} clips, but declares dim = {self.dim}"
                 )
         return {output: features.float().cpu().numpy() for output, features in made.items()}
+
+
+def to_device(clips: np.ndarray, device: torch.device) -> Tensor:
+    """On a GPU by way of memory that it reads by itself."""
+    there = torch.from_numpy(clips)
+    return there.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else there.to(device)
 
 
 def outputs_of(path: Path) -> tuple[str, ...]:

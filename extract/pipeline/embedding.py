@@ -107,34 +107,60 @@ class Watched(NamedTuple):
         return cut(self.ahead(frames), self.view, settings.window, settings.stride, self.reads, last)
 
 
-def embed_cues(
-    path: Path, watched: Sequence[Watched], watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None
-) -> Embeddings:
-    """All features of a video by every network of every cue, decoded once.
+class Seen:
+    """A video while it is embedded by every network of every cue, decoded once.
 
     Clips, geometry and decoding are those of the first network's settings; the others must have the same. Each network
     sees the steps of a clip that it reads. Cues are cut side by side, clip by clip: no more than the frames of a clip
     wait for any of them.
     """
-    settings, backbone = watched[0].networks[0]
-    frames = ResizedFrames(path, settings, settings.cut_out, watch, beat)
-    features: dict[str, list[np.ndarray]] = {network.settings.stream: [] for cue in watched for network in cue.networks}
-    times = []
-    size = settings.batch or backbone.batch[settings.device.partition(":")[0]]
-    side_by_side = [cue.clips(same) for cue, same in zip(watched, tee(frames, len(watched)), strict=True)]
-    for batch in batches(zip(*side_by_side, strict=True), size):
-        for cue, clips in zip(watched, zip(*batch, strict=True), strict=True):
-            for stream, made in _embedded(cue, np.stack([clip.steps for clip in clips]), watch):
-                features[stream].append(made)
-        times += [first.t_center for first, *_ in batch]
-    if not times:
-        raise VideoError(
-            f"{path}: {frames.count} frames are too few: a window of {settings.window} needs at least "
-            f"{settings.window + (settings.tail == PAIRS)}. Leave this video out, or choose a smaller --window"
-        )
-    with np.errstate(over="ignore"):  # the store refuses what float16 cannot hold, with a word on where it comes from
-        stored = {stream: np.concatenate(each).astype(np.float16) for stream, each in features.items()}
-    return Embeddings(stored, np.array(times), frames.count)
+
+    def __init__(self, path: Path, watched: Sequence[Watched], watch: Stopwatch, beat: Callable[[int], None]) -> None:
+        """watch: of what reading takes."""
+        self.path, self.watched = path, watched
+        self.settings, backbone = watched[0].networks[0]
+        self.batch = self.settings.batch or backbone.batch[self.settings.device.partition(":")[0]]
+        self.frames = ResizedFrames(path, self.settings, self.settings.cut_out, watch, beat)
+        self.features: dict[str, list[np.ndarray]] = {n.settings.stream: [] for cue in watched for n in cue.networks}
+        self.times: list[float] = []
+
+    def clips(self) -> Iterator[tuple[Clip, ...]]:
+        """Of each cue the clip at one time, then at the next."""
+        side_by_side = tee(self.frames, len(self.watched))
+        return zip(*(cue.clips(same) for cue, same in zip(self.watched, side_by_side, strict=True)), strict=True)
+
+    def embeddings(self) -> Embeddings:
+        """Of all clips, once they are embedded; VideoError where there are none."""
+        if not self.times:
+            made = self.settings
+            raise VideoError(
+                f"{self.path}: {self.frames.count} frames are too few: a window of {made.window} needs at least "
+                f"{made.window + (made.tail == PAIRS)}. Leave this video out, or choose a smaller --window"
+            )
+        with np.errstate(over="ignore"):  # the store refuses what float16 cannot hold, with a word on where it is from
+            stored = {stream: np.stack(rows).astype(np.float16) for stream, rows in self.features.items()}
+        return Embeddings(stored, np.array(self.times), self.frames.count)
+
+
+def embed_cues(
+    path: Path, watched: Sequence[Watched], watch: Stopwatch, beat: Callable[[int], None] = lambda frames: None
+) -> Embeddings:
+    """All features of a video by every network of every cue, decoded once."""
+    video = Seen(path, watched, watch, beat)
+    for batch in batches(video.clips(), video.batch):
+        embed_batch([(video, clips) for clips in batch], watch)
+    return video.embeddings()
+
+
+def embed_batch(batch: Sequence[tuple[Seen, tuple[Clip, ...]]], watch: Stopwatch) -> None:
+    """Gives clips, of one video or of several that the same networks see, their features."""
+    watched = batch[0][0].watched
+    for cue, clips in zip(watched, zip(*(clips for _, clips in batch), strict=True), strict=True):
+        for stream, made in _embedded(cue, np.stack([clip.steps for clip in clips]), watch):
+            for (video, _), row in zip(batch, made, strict=True):
+                video.features[stream].append(row)
+    for video, (first, *_) in batch:
+        video.times.append(first.t_center)
 
 
 def _embedded(cue: Watched, clips: np.ndarray, watch: Stopwatch) -> Iterator[tuple[str, np.ndarray]]:

@@ -21,9 +21,11 @@ from extract.backbones import (
 from extract.backbones.base import APPEARANCE, MOTION, SINGLE, Backbone, BackboneError
 from extract.backbones.program import is_program
 from extract.cues.cue import FLOW, RGB
+from extract.pipeline.bundle import extract_bundle
 from extract.pipeline.conventions import CONVENTIONS, clips_of
 from extract.pipeline.settings import ClipSettings, SettingsError
 from extract.pipeline.tasks import extract_video
+from features.computing.compiling import add_compile
 from features.computing.precision import computes_bfloat16
 from features.running import jobs
 from features.running.devices import OF_EXTRACTION, add_device, choose_device
@@ -37,6 +39,8 @@ from flow.pipeline.planning import Probe, plan_videos
 from flow.pipeline.settings import FlowSettings
 from flow.pipeline.store import chunk_starts
 from flow.tvl1_common.parameters import choose_parameters
+
+BUNDLE = 4096  # frames of the videos whose clips share batches
 
 
 def add_arguments(parser: argparse.ArgumentParser, weights: bool = True) -> None:
@@ -77,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser, weights: bool = True) -> None
         "--batch", type=int, default=ClipSettings.batch, help="clips at a time; 0: by backbone and device"
     )
     parser.add_argument("--precision", choices=sorted(PRECISIONS), default="float32")
+    add_compile(parser, "the backbone")
     add_device(parser, OF_EXTRACTION)
     add_decoder(parser)
     jobs.add_arguments(parser)
@@ -97,7 +102,7 @@ def settings_from(args: argparse.Namespace, cue: str, **more: Any) -> list[ClipS
     given = {**{name: getattr(args, name) for name in names}, **clips_of(args, cue)}
     if is_program(given["backbone"]):
         given["backbone"] = str(Path(given["backbone"]).absolute())  # for workers, wherever they run
-    settings = ClipSettings(cue, device=str(device), **given, **more)
+    settings = ClipSettings(cue, device=str(device), compiled=args.compile, **given, **more)
     if settings.stream != cue and settings.weights is None:
         settings = replace(settings, weights=_shipped(settings))
     settings = replace(settings, weights=find_weights(settings.backbone, settings.weights, cue, settings.first_layer))
@@ -199,9 +204,22 @@ def run(args: argparse.Namespace, streams: Sequence[ClipSettings], command: str)
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
         done=lambda job: all(there.get((job.key, s.stream)) == _fingerprint(s, job.payload) for s in streams),
+        bundled=bundled if settings.device.startswith("cuda") else list,
         device=settings.device,
         **{**jobs.options(args), "shard": None},
     )
+
+
+def bundled(work: list[jobs.Job]) -> list[jobs.Job]:
+    """Short videos by the dozen, of which the same streams are missing: their clips fill a GPU's batches together."""
+    by_streams: dict[str, list[jobs.Job]] = {}
+    for job in work:
+        by_streams.setdefault(json.dumps(job.payload["streams"], sort_keys=True), []).append(job)
+    return [
+        bundle
+        for alike in by_streams.values()
+        for bundle in jobs.in_bundles(alike, BUNDLE, lambda parts: (extract_bundle, {"videos": parts}))
+    ]
 
 
 def _probe(settings: ClipSettings) -> Probe:

@@ -37,6 +37,7 @@ class ClipSettings:
     convention: str = ""  # whose features these are, where one was named; changes no value by itself
     batch: int = 0  # clips; 0: the backbone's choice; changes values by rounding only
     precision: str = "float32"
+    compiled: bool = False  # by torch.compile; changes values by rounding only
     device: str = "cpu"
     decoder: str = "auto"
     min_decoded: float = MIN_DECODED

@@ -1,6 +1,8 @@
 """What extraction does to one video, in the child process that a watchdog looks after."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,9 @@ from typing import Any
 import cv2
 import torch
 
-from extract.backbones import Backbone, build_backbone
+from extract.backbones import Backbone, build_backbone, try_backbone
 from extract.cues.cue import CUES, SourceOptions
-from extract.pipeline.embedding import Network, Watched, embed_cues
+from extract.pipeline.embedding import Embeddings, Network, Watched, embed_cues
 from extract.pipeline.seen import labels_seen
 from extract.pipeline.settings import ClipSettings
 from features.running.stopwatch import Stopwatch
@@ -25,17 +27,38 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
     payload: video (id), what `flow.pipeline.planning.Planned` says of it, store, streams: the settings of each stream,
     of one network or of several that see other cues.
     """
-    streams = [ClipSettings.from_json(each) for each in payload["streams"]]
-    settings = streams[0]
     cv2.setNumThreads(1)
-    watch = Stopwatch(settings.device)
-    networks: dict[int, list[Network]] = {}
-    for each in streams:
-        backbone = _backbone(each)
-        networks.setdefault(id(backbone), []).append(Network(each, backbone))
-    watched = [_watched(payload["video"], of_one_cue, watch) for of_one_cue in networks.values()]
+    streams = streams_of(payload)
+    watch = Stopwatch(streams[0].device)
+    watched = networks_of(payload["video"], streams, watch, beat)
     with as_planned(payload, beat) as info:
         made = embed_cues(info.path, watched, watch, beat)
+    return commit(payload, streams, info, made, watch.seconds)
+
+
+def streams_of(payload: dict[str, Any]) -> list[ClipSettings]:
+    return [ClipSettings.from_json(each) for each in payload["streams"]]
+
+
+def networks_of(
+    video: str, streams: Sequence[ClipSettings], watch: Stopwatch, beat: Callable[[int], None]
+) -> list[Watched]:
+    """What sees a video, by cue; networks are built when they are first asked for."""
+    networks: dict[int, list[Network]] = {}
+    for each in streams:
+        backbone = _backbone(each, beat)
+        networks.setdefault(id(backbone), []).append(Network(each, backbone))
+    return [_watched(video, of_one_cue, watch) for of_one_cue in networks.values()]
+
+
+def commit(
+    payload: dict[str, Any],
+    streams: Sequence[ClipSettings],
+    info: VideoInfo,
+    made: Embeddings,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """Writes the parts of a video; returns its record."""
     size = 0
     for each in streams:
         arrays = {"features": made.features[each.stream], "t_center": made.t_center}
@@ -49,8 +72,8 @@ def extract_video(payload: dict[str, Any], beat: Callable[[int], None]) -> dict[
         "duration_s": info.duration_s,
         "frames": made.num_frames,
         "bytes": size,
-        "seconds": watch.seconds,
-        "device": settings.device,
+        "seconds": dict(seconds),
+        "device": streams[0].device,
         "threads": torch.get_num_threads(),
     }
 
@@ -85,11 +108,41 @@ def attributes(settings: ClipSettings, info: VideoInfo, num_frames: int) -> dict
 
 
 @lru_cache(maxsize=4)  # one for each cue, and more
-def _built(name: str, cue: str, weights: Path | None, device: str, precision: str, first_layer: str) -> Backbone:
-    return build_backbone(name, cue, weights, device, precision, first_layer=first_layer, packed=True)
+def _built(
+    name: str, cue: str, weights: Path | None, device: str, precision: str, first_layer: str, whole: int, window: int
+) -> Backbone:
+    """whole: clips at a time that it is compiled for; 0: it is not compiled."""
+    made = build_backbone(name, cue, weights, device, precision, first_layer=first_layer, packed=not whole)
+    if whole:
+        made.compile_for(whole)
+        try_backbone(made, window)
+    return made
 
 
-def _backbone(settings: ClipSettings) -> Backbone:
+def _backbone(settings: ClipSettings, beat: Callable[[int], None]) -> Backbone:
     """The backbone of these settings, built once per process."""
     made = settings
-    return _built(made.backbone, made.cue, made.weights, made.device, made.precision, made.first_layer)
+    whole = (made.batch or made.network.batch[made.device.partition(":")[0]]) if made.compiled else 0
+    with beating(beat, made.compiled):
+        network = (made.backbone, made.cue, made.weights, made.device, made.precision, made.first_layer)
+        return _built(*network, whole, made.window if whole else 0)
+
+
+@contextmanager
+def beating(beat: Callable[[int], None], needed: bool) -> Iterator[None]:
+    """Beats from a thread meanwhile: compiling takes minutes, and is no hang."""
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.wait(1.0):
+            beat(0)
+
+    beater = threading.Thread(target=go_on, daemon=True)
+    if needed:
+        beater.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if needed:
+            beater.join()

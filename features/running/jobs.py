@@ -10,7 +10,8 @@ command), or, where the caller should not import it, its reference "package.modu
 process, calls beat(frames_done), its heartbeat, at least every few seconds, commits its own output (write_part) and
 returns what the report should say of it: duration_s, frames, bytes, seconds by stage, device. record["notes"], a list
 of lines, is told to the user, each line once. A task that does several jobs at once returns {"jobs": [...]}, one entry
-each: key, video and record, or key, video, cause and message of a failure. Whatever a task raises costs its video
+each: key, video and record, or key, video, cause and message of a failure; and, where it uses a GPU, at_work_s and
+wall_s: the seconds in which the GPU was at work for it, of how many. Whatever a task raises costs its video
 alone, except an OSError that says the disk takes nothing more.
 
 Exit codes: 0 all done, 3 finished with failures, 74 the disk is full, 75 interrupted (repeat the command).
@@ -24,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -36,10 +38,10 @@ from features.running.engines import ENGINES, EngineError
 from features.running.options import add_arguments, options, parse_shard
 from features.running.report import Ledger, RunReport, write_report
 from features.running.shares import share
-from features.running.supervisor import Job, Limits, Outcome
+from features.running.supervisor import Job, Limits, Outcome, Task
 from features.storage.index import build_index, refuse_losing
 
-__all__ = ["Job", "RunReport", "add_arguments", "options", "parse_shard", "run", "share", "write_report"]
+__all__ = ["Job", "RunReport", "add_arguments", "in_bundles", "options", "parse_shard", "run", "share", "write_report"]
 
 
 Failure = Mapping[str, str]  # video, cause, message
@@ -54,6 +56,7 @@ def run(
     store: Path | str | None = None,
     done: Callable[[Job], bool] | None = None,
     failures: Sequence[Failure] = (),
+    bundled: Callable[[list[Job]], list[Job]] = list,
     engine: str | None = None,
     workers: int = 1,
     scheduler: str | None = None,
@@ -74,6 +77,7 @@ def run(
     work: all jobs, done or not, so that each shard of an array takes the same share whenever it starts; or a function
         that finds them out, and the failures: then a signal while it plans ends the run like any other.
     done: says which are to be skipped. failures: videos that failed before they became jobs (video, cause, message).
+    bundled: makes fewer jobs of those that are left to do, each with what it is made of as its `parts`.
     store: the feature store that the tasks write to; its leftovers are swept and its index is written at the end.
         StoreError if it is a single file, which an index would overwrite.
     seconds_per_unit, bytes_per_unit: guesses for dry_run, used where no earlier run has left better ones.
@@ -93,7 +97,10 @@ def run(
                 report.fatal = _prepare(Path(store))
             if not report.fatal:
                 limits = Limits(hang_s, int(max_memory_gb * 1e9), threads, retries)
-                _work(todo, limits, engine or ("loky" if workers > 1 else "serial"), workers, scheduler, report, ledger)
+                chosen = (limits, engine or ("loky" if workers > 1 else "serial"), workers, scheduler, report, ledger)
+                failed = _work(bundled(todo), *chosen)
+                if not report.fatal:
+                    _work([part for job in failed for part in job.parts], *chosen)
     except Interrupted:
         report.interrupted = True
     except EngineError as error:
@@ -101,6 +108,31 @@ def run(
         return report
     _finish(report, ledger, None if store is None else Path(store))
     return report
+
+
+def in_bundles(
+    work: Sequence[Job], weight: int, together: Callable[[dict[str, Any]], tuple[Task, dict[str, Any]]]
+) -> list[Job]:
+    """The same work in fewer jobs, in order, each of at most so much weight, or of one job that has more.
+
+    together: task and payload of a bundle, from the payloads of its jobs by key.
+    """
+    bundles: list[list[Job]] = []
+    for job in work:
+        if not bundles or sum(one.weight for one in bundles[-1]) + job.weight > weight:
+            bundles.append([])
+        bundles[-1].append(job)
+    return [_bundle(parts, together) for parts in bundles]
+
+
+def _bundle(parts: Sequence[Job], together: Callable[[dict[str, Any]], tuple[Task, dict[str, Any]]]) -> Job:
+    """One job of several; alone, each part is a bundle of its own."""
+    task, payload = together({job.key: job.payload for job in parts})
+    videos = " ".join(dict.fromkeys(job.video or job.key for job in parts))
+    if len(parts) == 1:
+        return Job(parts[0].key, task, payload, parts[0].weight, videos)
+    alone = tuple(_bundle([part], together) for part in parts)
+    return Job(f"{parts[0].key}+{len(parts)}", task, payload, sum(job.weight for job in parts), videos, alone)
 
 
 def _plan(jobs: list[Job], done: Callable[[Job], bool] | None, skip_failed: bool, report: RunReport) -> list[Job]:
@@ -138,13 +170,18 @@ def _work(
     scheduler: str | None,
     report: RunReport,
     ledger: Ledger,
-) -> None:
-    """Deals out the jobs and takes in their outcomes until all are there, or the disk is full."""
+) -> list[Job]:
+    """Deals out the jobs and takes in their outcomes until all are there, or the disk is full.
+
+    Returns those that failed and have parts, of which the report says nothing yet.
+    """
     if not todo:
-        return
+        return []
     if workers > 1 or engine != "serial":
         todo = sorted(todo, key=lambda job: -job.weight)  # a long video begun last would keep everyone waiting
+    by_key = {job.key: job for job in todo}
     weights = {job.key: job.weight for job in todo}
+    failed = []
     began = time.monotonic()
     with _progress(sum(weights.values()), report) as bar:
         shown = [0]  # frames of the running job that the bar shows already
@@ -158,6 +195,9 @@ def _work(
             for outcome in outcomes:
                 bar.update(weights[outcome.key] - shown[0])
                 shown[0] = 0
+                if outcome.record is None and not outcome.fatal and by_key[outcome.key].parts:
+                    failed.append(by_key[outcome.key])
+                    continue
                 report.units += weights[outcome.key] if outcome.record is not None else 0
                 _note(report, ledger, outcome)
                 if outcome.fatal:
@@ -168,13 +208,16 @@ def _work(
                     break
         finally:
             outcomes.close()  # type: ignore[attr-defined]  # every engine is a generator
-            report.seconds = time.monotonic() - began
+            report.seconds += time.monotonic() - began
+    return failed
 
 
 def _note(report: RunReport, ledger: Ledger, outcome: Outcome) -> None:
     if outcome.fatal:
         return  # the disk failed, not the video
     if outcome.record is not None and "jobs" in outcome.record:
+        report.at_work_s += outcome.record.get("at_work_s", 0.0)
+        report.wall_s += outcome.record.get("wall_s", 0.0)
         for one in outcome.record["jobs"]:
             _note(report, ledger, Outcome(**one))
         return

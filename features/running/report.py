@@ -41,6 +41,8 @@ class RunReport:
     failed: int = 0
     units: int = 0  # frames of the jobs done
     seconds: float = 0.0
+    at_work_s: float = 0.0  # of the time of workers that use a GPU, wall_s, that in which they waited for it
+    wall_s: float = 0.0
     failures: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what tasks wanted said, each once
     fatal: str = ""  # why the run stopped before its end
@@ -69,6 +71,9 @@ class RunReport:
             f"{self.command}: {self.done} done, {self.skipped} skipped, {self.failed} failed"
             f" in {self.seconds:.0f} s ({self.units:,} {self.unit}s{rate})"
         ]
+        if self.wall_s > 0:
+            more = "; more --workers would fill the rest" if self.at_work_s < 0.8 * self.wall_s else ""
+            lines.append(f"  the GPU was at work {self.at_work_s / self.wall_s:.0%} of the workers' time{more}")
         lines += [f"  note: {note}" for note in self.notes]
         for cause, count in Counter(failure["cause"] for failure in self.failures).most_common():
             first = next(failure for failure in self.failures if failure["cause"] == cause)

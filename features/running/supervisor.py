@@ -53,6 +53,7 @@ class Job:
     payload: dict[str, Any]  # JSON
     weight: int  # frames: the unit of progress and of balanced shards
     video: str = ""  # the video it belongs to, where that is not the key (chunks of a long video)
+    parts: tuple[Job, ...] = ()  # the same work job by job, which is done where all of it at once fails
 
     def __post_init__(self) -> None:
         reference(self.task)  # refused where the job is made rather than in each child

@@ -4,28 +4,25 @@ A bundle is one job to `features.running` and many in its report: a chunk is com
 solved, and what goes wrong with a video costs the chunks of that video alone.
 """
 
-import queue
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from features.running.ahead import ahead
 from flow.pipeline.chunk import Chunk, is_there
 from flow.pipeline.settings import FlowSettings
 from flow.tvl1_common.frames import check_frames
 from flow.tvl1_cuda.solver import CudaTVL1
 
 BATCH = 64  # pairs solved together; 200 MB of the GPU at 224 x 224
-Item = TypeVar("Item")
 
 
 class BundledChunk(Chunk):
@@ -130,36 +127,6 @@ def _counted(batch: list[Pair]) -> tuple[list[Pair], list[BundledChunk]]:
         pair.chunk.waiting -= 1
     chunks = {pair.chunk.key: pair.chunk for pair in batch}
     return batch, [chunk for chunk in chunks.values() if chunk.all_read and chunk.waiting == 0]
-
-
-def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
-    """The same items, made by a thread that is up to `depth` of them ahead."""
-    made: queue.Queue[Any] = queue.Queue(depth)
-    over, given_up = object(), threading.Event()
-
-    def make() -> None:
-        last: Any = over
-        try:
-            for item in items:
-                made.put(item)
-                if given_up.is_set():
-                    return
-        except BaseException as error:
-            last = error
-        made.put(last)
-
-    maker = threading.Thread(target=make, daemon=True)
-    maker.start()
-    try:
-        while (item := made.get()) is not over:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        given_up.set()
-        while maker.is_alive():
-            with suppress(queue.Empty):
-                made.get(timeout=0.05)
 
 
 @lru_cache(maxsize=1)

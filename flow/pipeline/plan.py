@@ -60,14 +60,11 @@ def run(args: argparse.Namespace, settings: FlowSettings, store: Path, command: 
         if args.shard is not None:
             dealt = jobs.share(dealt, *args.shard)
         work = [job for job in work if job.video not in common] + dealt
-        return bundled(work) if settings.backend == "cuda" else work, failures
-
-    def is_there(chunk: dict[str, Any]) -> bool:
-        stream = chunk_stream(settings.cue, chunk["start"])
-        return there.get((chunk["video"], stream)) == planned_fingerprint(settings, chunk)
+        return work, failures
 
     def done(job: jobs.Job) -> bool:
-        return all(is_there(chunk) for chunk in job.payload.get("chunks", {job.key: job.payload}).values())
+        stream = chunk_stream(settings.cue, job.payload["start"])
+        return there.get((job.payload["video"], stream)) == planned_fingerprint(settings, job.payload)
 
     return jobs.run(
         plan,
@@ -75,6 +72,7 @@ def run(args: argparse.Namespace, settings: FlowSettings, store: Path, command: 
         report_path=store.with_suffix(".reports") / f"{command}.json",
         store=store,
         done=done,
+        bundled=bundled if settings.backend == "cuda" else list,
         device="cuda" if settings.backend == "cuda" else "cpu",
         **{**jobs.options(args), "shard": None},
     )
@@ -109,18 +107,4 @@ def bundled(work: list[jobs.Job]) -> list[jobs.Job]:
     """The same chunks in fewer jobs, for a solver that wants many pairs at once."""
     from flow.pipeline.bundle import compute_bundle  # needs Triton, which only a GPU's backend does
 
-    bundles: list[list[jobs.Job]] = []
-    for job in work:
-        if not bundles or sum(one.weight for one in bundles[-1]) + job.weight > BUNDLE + 1:
-            bundles.append([])
-        bundles[-1].append(job)
-    return [
-        jobs.Job(
-            f"{chunks[0].key}+{len(chunks)}",
-            compute_bundle,
-            {"chunks": {job.key: job.payload for job in chunks}},
-            sum(job.weight for job in chunks),
-            " ".join(dict.fromkeys(job.video for job in chunks)),
-        )
-        for chunks in bundles
-    ]
+    return jobs.in_bundles(work, BUNDLE + 1, lambda parts: (compute_bundle, {"chunks": parts}))

@@ -138,6 +138,22 @@ def test_a_task_may_do_several_jobs_and_each_has_an_outcome_of_its_own(run: Run,
     assert "a+3" not in records(tmp_path)
 
 
+def test_what_fails_all_at_once_is_done_part_by_part(run: Run, tmp_path: Path) -> None:
+    """A crash of one video would take those of its bundle along, in every run anew."""
+
+    def together(parts: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        return ("taskbench:crash" if "broken" in parts else "taskbench:several"), {"keys": list(parts)}
+
+    work = [Job(name, "taskbench:add", {}, weight=10) for name in ("a", "broken", "c", "d")]
+    report = run(work, bundled=lambda left: jobs.in_bundles(left, 30, together))
+    assert (report.done, report.failed, report.exit_code) == (3, 1, 3)
+    assert [(one["video"], one["cause"]) for one in report.failures] == [("broken", "Crash")]
+    assert set(records(tmp_path)) == {"video of a", "video of c", "video of d"}
+    left: list[str] = []
+    run(work, skip_failed=True, bundled=lambda now: left.extend(job.key for job in now) or now)
+    assert left == ["a", "c", "d"]  # "broken" is no part of any bundle then
+
+
 def test_a_retry_may_save_what_crashed_once(run: Run, tmp_path: Path) -> None:
     work = [Job("shaky", "taskbench:crash_once", {"marker": str(tmp_path / "marker")}, weight=10)]
     assert run(work, retries=1).exit_code == 0

@@ -12,11 +12,12 @@ from pictures import write_video
 
 import flow.pipeline.bundle
 import flow.pipeline.store
+from features.running.ahead import ahead
 from features.running.jobs import Job
 from features.storage.index import build_index
 from flow import tvl1
 from flow.decode.video import probe
-from flow.pipeline.bundle import ahead, as_stored, compute_bundle
+from flow.pipeline.bundle import as_stored, compute_bundle
 from flow.pipeline.plan import bundled
 from flow.pipeline.planning import plan_video
 from flow.pipeline.quantised import quantise
