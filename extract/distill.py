@@ -98,7 +98,7 @@ def train(
     source, held_out = split(args, videos, store, stream, backbone, taught, ranks)
     student, bfloat16 = Student(backbone, source.dim, args.seed), options.uses_bfloat16(args.precision, device)
     training = StudentTraining(student, recipe, source, device, bfloat16, original, ranks)
-    return training, options.go_through(training, held_out, source, args.out, args.overwrite)
+    return training, options.go_through(training, held_out, source, args)
 
 
 def backbone_name(args: argparse.Namespace, stream: str, taught: dict) -> str:

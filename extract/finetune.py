@@ -125,7 +125,7 @@ def train(
     tuning = Tuning(classifier, recipe, source, device, options.uses_bfloat16(args.precision, device), ranks)
     taught = [clips.video.taught for clips in videos.values()]
     tuning.learns_from = fingerprint({"taught": taught, "held_out": sorted(apart), "clips": settings.values()})
-    return tuning, options.go_through(tuning, judged, source, args.out, args.overwrite)
+    return tuning, options.go_through(tuning, judged, source, args)
 
 
 def begin(settings: ClipSettings) -> Backbone:

@@ -19,6 +19,7 @@ from extract.backbones.checkpoints import write_state
 from extract.learning.streaming import VideoClips
 from extract.learning.training import Epoch, Recipe, Training, train_to_end
 from extract.pipeline.settings import SettingsError
+from features.computing.compiling import add_compile, compile_parts
 from features.computing.precision import computes_bfloat16
 from features.running.devices import OF_EXTRACTION, add_device
 
@@ -40,6 +41,7 @@ def add_training(parser: argparse.ArgumentParser, recipe: Recipe, patience: int,
     add(
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: bfloat16 where it is native"
     )
+    add_compile(parser, "the network")
     add("--threads", type=int, default=0, help="of the CPU that train; 0: as PyTorch chooses. 1 for a small network")
     add_device(parser, OF_EXTRACTION)
     add("--seed", type=int, default=0)
@@ -75,13 +77,17 @@ def uses_bfloat16(precision: str, device: str) -> bool:
     return native if precision == "auto" else precision == "bfloat16"
 
 
-def go_through(training: Training, held_out: VideoClips | None, source: VideoClips, out: Path, anew: bool) -> Backbone:
+def go_through(
+    training: Training, held_out: VideoClips | None, source: VideoClips, args: argparse.Namespace
+) -> Backbone:
     """Trains to the end, from where OUT.training.pt stands unless anew; the log is OUT.log.csv. Gives the best."""
-    state, log = Path(f"{out}.training.pt"), Path(f"{out}.log.csv")
-    if state.exists() and not anew:
+    state, log = Path(f"{args.out}.training.pt"), Path(f"{args.out}.log.csv")
+    if state.exists() and not args.overwrite:
         training.load(state)
     if training.ranks.first:
         print(summary(source, held_out, training), file=sys.stderr)
+    if args.compile:
+        compile_parts(training.network, training.device)
     with StopSignal() as stop:
         return train_to_end(training, held_out, state, lambda: stop.asked, lambda _: write_log(log, training.history))
 

@@ -70,6 +70,8 @@ class Channels(nn.Module):
 class Student(nn.Module):
     """The backbone that will be kept, with what only its training needs."""
 
+    compiles = True
+
     def __init__(self, backbone: Backbone, dim: int, seed: int = 0) -> None:
         """dim: channels D of the teacher's features, a map of as many cells as the backbone's. seed: of the map W."""
         super().__init__()

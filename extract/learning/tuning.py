@@ -58,6 +58,8 @@ class TuningEpoch(Epoch):
 class Classifier(nn.Module):
     """The backbone that will be kept, with the two classifiers that only its training needs."""
 
+    compiles = True
+
     def __init__(self, backbone: Backbone, classes: int, dropout: float, seed: int = 0) -> None:
         """seed: of the classifiers."""
         super().__init__()

@@ -162,7 +162,7 @@ def in_turn(variant: str, model: Detector) -> object:
 
 
 def backbone_calls() -> dict[str, Callable[[], object]]:
-    """I3D on one clip."""
+    """I3D on one clip; PyTorch's as extraction has it, packed, and with weights in bfloat16."""
     network = build_backbone("i3d_inception", "rgb", quiet=True)
     clip = np.random.default_rng(0).integers(0, 256, (1, 16, 224, 224, 3), dtype=np.uint8)
 
@@ -178,11 +178,15 @@ def backbone_calls() -> dict[str, Callable[[], object]]:
                    {"clips": {0: ("batch", 1)}})  # fmt: skip
     files = {"onnx float32": OnnxFile(image, "float32"), "onnx int8": OnnxFile(described(quantised(image), {}), "int8")}
 
+    packed = {
+        f"torch {precision}": build_backbone("i3d_inception", "rgb", precision=precision, quiet=True, packed=True)
+        for precision in ("float32", "bfloat16")
+    }
+
     def call(variant: str) -> object:
         if variant in files:
             return files[variant]({"clips": clip})
-        with autocast(variant):
-            return network.embed(clip)
+        return packed[variant].embed(clip)
 
     return {variant: lambda variant=variant: call(variant) for variant in VARIANTS}  # type: ignore[misc]
 

@@ -11,12 +11,16 @@ import torch
 from test_extraction import nano, write_video
 
 import features
+from extract.backbones import build_backbone
+from extract.learning.student import Student
+from extract.learning.tuning import Classifier
 from extract.pipeline import bundle, plan, tasks
 from extract.pipeline.bundle import extract_bundle
 from extract.pipeline.embedding import Seen
 from extract.pipeline.settings import ClipSettings
 from extract.pipeline.tasks import extract_video
 from features.computing import compiling
+from features.computing.compiling import compile_parts
 from features.running import jobs
 from features.running.jobs import Job
 from features.storage.index import build_index
@@ -165,6 +169,29 @@ def test_it_always_sees_as_many_clips_and_is_compiled_once(traced: None, monkeyp
     for number in (1, 3):
         np.testing.assert_array_equal(network.embed(clips[:number]), whole[:number])
     assert len(compiled) == of_network
+
+
+@pytest.mark.parametrize("network", ["student", "classifier"])
+def test_a_compiled_network_learns_what_it_learns_otherwise(
+    network: str, traced: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def learnt(compiled: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        made = build_backbone("nano", "rgb").requires_grad_(True)
+        whole = Student(made, 1536) if network == "student" else Classifier(made, 3, 0.0)
+        if compiled:
+            assert compile_parts(whole, "cpu") == 1
+        clips = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 16, 64, 64, 3), dtype=np.uint8))
+        for mode in (True, False):  # a step, and a look at held-out videos
+            answers = whole.train(mode)(*made.inputs(clips))
+            values = answers.values() if isinstance(answers, dict) else answers
+            said = torch.cat([each.flatten() for each in values])
+            if mode:
+                said.square().mean().backward()
+        return torch.cat([said.detach(), *(p.grad.flatten() for p in whole.parameters() if p.grad is not None)])
+
+    torch.testing.assert_close(learnt(True), learnt(False), rtol=1e-3, atol=1e-5)
+    assert "runs as it is" not in capsys.readouterr().err
 
 
 def test_compiling_beats_meanwhile() -> None:

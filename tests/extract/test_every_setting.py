@@ -27,6 +27,7 @@ CHANGE_NO_FEATURE = {
     "convention": "a name for values that count themselves",
     "batch": "rounding alone: test_a_clip_in_a_batch_has_the_features_it_has_alone",
     "device": "rounding alone",
+    "compiled": "rounding alone: test_a_compiled_network_gives_the_features_that_it_gives_otherwise",
     "decoder": "counts where it gives other pixels, by the video's decoded_by: below",
     "flow_store": "stored flow and computed flow are one: motion says how it is made",
     "flow_backend": "in motion",
@@ -67,6 +68,7 @@ def test_features_are_made_anew_where_a_setting_that_changes_them_is_another(nam
 def test_features_are_kept_where_a_setting_that_changes_none_is_another() -> None:
     others: dict[str, Any] = {
         "weights": Path("elsewhere.pt"), "batch": 3, "device": "cuda", "decoder": "opencv", "flow_store": Path("x.h5"),
+        "compiled": True,
         "flow_backend": "cuda", "flow_preset": "fast", "stream": "rgb_motion", "convention": "actionformer",
     }  # fmt: skip
     assert others.keys() == CHANGE_NO_FEATURE.keys()
