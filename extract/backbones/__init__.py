@@ -10,9 +10,9 @@ import torch
 from extract.backbones.base import DEFAULT, Backbone, BackboneError
 from extract.backbones.checkpoints import WeightsError
 from extract.backbones.i3d import I3D, I3DOfVideoFeatures
+from extract.backbones.layers.packed import pack
 from extract.backbones.nano import Nano
 from extract.backbones.own import OWN, find_own
-from extract.backbones.packed import pack
 from extract.backbones.papers import PAPERS
 from extract.backbones.program import find_program, is_program
 from extract.backbones.torchvision import TORCHVISION
@@ -62,7 +62,7 @@ def build_backbone(
     """A backbone ready to embed clips; without weights those that ship with it, else random ones, said loudly.
 
     first_layer: of FIRST_LAYER, where the weights given are of RGB and the cue is another. packed: it will do nothing
-    but embed, so that on the CPU it may be changed for that (`extract.backbones.packed`).
+    but embed, so that on the CPU it may be changed for that (`extract.backbones.layers.packed`).
     """
     made = find_backbone(name)
     with torch.random.fork_rng(devices=[]):

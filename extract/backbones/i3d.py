@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from extract.backbones.base import Backbone, BackboneError
-from extract.backbones.packed import max_pool
-from extract.backbones.padding import SameConv3d, pad_same
+from extract.backbones.layers.packed import max_pool
+from extract.backbones.layers.padding import SameConv3d, pad_same
 from flow.decode.geometry import Geometry
 
 # Channels of the four branches: 1x1; 1x1 -> 3x3; 1x1 -> 3x3; pool -> 1x1.

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from extract.backbones import BACKBONES, build_backbone
 from extract.backbones.i3d import Pool
-from extract.backbones.packed import X86, Packed, can_run, max_pool, pack
-from extract.backbones.padding import SameConv3d, pad_same
+from extract.backbones.layers.packed import X86, Packed, can_run, max_pool, pack
+from extract.backbones.layers.padding import SameConv3d, pad_same
 from features.computing.precision import computes_bfloat16
 
 pytestmark = pytest.mark.skipif(not X86, reason="networks are packed on x86 alone")

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from extract.backbones.padding import SameConv3d, padded, same_margins
+from extract.backbones.layers.padding import SameConv3d, padded, same_margins
 
 X86 = platform.machine() in ("x86_64", "AMD64")  # where it was measured
 FEW = 8  # channels: a layer with fewer sees pairs of pixels

@@ -1,0 +1,1 @@
+"""Layers of backbones that torch does not have, or has slower."""
