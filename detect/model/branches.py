@@ -75,7 +75,7 @@ def convolve_steps(x: Tensor, keep: Tensor, weight: Tensor, bias: Tensor | None 
         y = here + F.pad(before, (0, 0, 1, -1)) + F.pad(after, (0, 0, -1, 1))
         return y if bias is None else y + bias
     if is_large(x, *weight.shape[:2]):
-        y = convolve(x * keep, weight)
+        y = convolve(x, keep, weight)
         return y if bias is None else y + bias
     padded = F.pad(x * keep, (0, 0, 1, 1))
     windows = torch.cat([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], dim=2)  # (B, T, 3·D_in)

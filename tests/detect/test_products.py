@@ -1,5 +1,7 @@
 """Large products: the numbers and gradients of torch's operators, and small ones left to these."""
 
+import gc
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -37,7 +39,8 @@ def test_a_linear_map_and_its_gradients_are_those_of_torch(all_are_large: None) 
 def test_a_convolution_and_its_gradients_are_those_of_torch(steps: int, all_are_large: None) -> None:
     torch.manual_seed(0)
     x, weight = torch.randn(2, steps, 5, requires_grad=True), torch.randn(4, 5, 3, requires_grad=True)
-    ours = with_gradients(products.convolve(x, weight), x, weight)
+    every = torch.ones(2, steps, 1)
+    ours = with_gradients(products.convolve(x, every, weight), x, weight)
     plain = F.conv1d(x.transpose(1, 2), weight, padding=1).transpose(1, 2)
     for one, other in zip(ours, with_gradients(plain, x, weight), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
@@ -46,7 +49,49 @@ def test_a_convolution_and_its_gradients_are_those_of_torch(steps: int, all_are_
 def test_two_steps_of_a_convolution_are_what_can_be_worked_out_on_paper(all_are_large: None) -> None:
     x = torch.tensor([[[1.0], [2.0], [3.0]]])  # one channel, three steps
     taps = torch.tensor([[[1.0, 10.0, 100.0]]])
-    assert products.convolve(x, taps).flatten().tolist() == pytest.approx([210.0, 321.0, 32.0])
+    every = torch.ones(1, 3, 1)
+    assert products.convolve(x, every, taps).flatten().tolist() == pytest.approx([210.0, 321.0, 32.0])
+    learnt = products.convolve(x, every, taps.requires_grad_())
+    assert learnt.flatten().tolist() == pytest.approx([210.0, 321.0, 32.0])
+    masked = products.convolve(x, torch.tensor([[[1.0], [0.0], [1.0]]]), taps.detach())
+    assert masked.flatten().tolist() == pytest.approx([10.0, 301.0, 30.0])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 8, 11, 601])
+def test_without_gradient_four_steps_at_once_are_those_of_torch(steps: int, all_are_large: None) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, steps, 64), torch.randn(48, 64, 3) / 14
+    keep = (torch.arange(steps) != steps // 2)[None, :, None].float()
+    plain = F.conv1d((x * keep).transpose(1, 2).double(), weight.double(), padding=1).transpose(1, 2)
+    found = products.convolve(x, keep, weight)
+    assert (found - plain).norm() <= 3e-6 * plain.norm()
+    torch.testing.assert_close(found, products._Convolution.apply(x * keep, weight), rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_kept_of_weights_is_theirs_as_they_are_now(all_are_large: None) -> None:
+    torch.manual_seed(0)
+    x, every = torch.randn(1, 9, 8), torch.ones(1, 9, 1)
+    layer = torch.nn.Conv1d(8, 4, 3, padding=1, bias=False)
+
+    def away(layer: torch.nn.Conv1d) -> float:
+        with torch.no_grad():
+            plain = layer(x.transpose(1, 2)).transpose(1, 2)
+            return float((products.convolve(x, every, layer.weight) - plain).abs().max())
+
+    before = len(products._KEPT)
+    assert away(layer) < 1e-5
+    with torch.no_grad():
+        layer.weight.mul_(3)  # as an optimiser does
+    assert away(layer) < 1e-5
+    layer.load_state_dict({"weight": torch.randn(4, 8, 3)})
+    assert away(layer) < 1e-5
+    assert products.taps_of(layer.weight) is products.taps_of(layer.weight)
+    layer.weight.data = torch.randn(4, 8, 3)
+    assert away(layer) < 1e-5
+    assert len(products._KEPT) == before + 1
+    del layer
+    gc.collect()
+    assert len(products._KEPT) == before
 
 
 def test_convolutions_of_many_channels_take_this_way_and_ignore_what_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
