@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +75,7 @@ def published(checkout: Path) -> Calls:
 def ours() -> Calls:
     keep_freed_memory()
     batch = batch_of_two()
-    features = {"rgb": batch.cues["rgb"][0].T.numpy()}
+    features = {"rgb": np.ascontiguousarray(batch.cues["rgb"][0].T.numpy())}  # (T, D), as a store gives them
     windows = full_size.detector(("rgb",)).head.sample.windows(STEPS)
     calls: Calls = {}
     for precision in ("float32", "bfloat16"):

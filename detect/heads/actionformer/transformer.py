@@ -39,12 +39,18 @@ class QueryKeyValue(nn.Module):
         """x: (B, T, D), zero under the mask. Returns (3, B, T / stride, D)."""
         batch, steps, width = x.shape
         padded = F.pad(x, (0, 0, 1, 1))
-        before, here, after = (padded[:, k : k + steps : self.stride] * self.taps[:, k, None, None] for k in range(3))
-        x = F.layer_norm(before + here + after, (width,)).flatten(1, 2)
+        large = is_large(x[0], width, width)
+        seen = [(padded[:, k : k + steps : self.stride], self.taps[:, k, None, None]) for k in range(3)]
+        if large:  # in half the passes over memory
+            mixed = torch.mul(*seen[0]).addcmul_(*seen[1]).addcmul_(*seen[2])
+        else:
+            before, here, after = (x * taps for x, taps in seen)
+            mixed = before + here + after
+        x = F.layer_norm(mixed, (width,)).flatten(1, 2)
         # The LayerNorm's weight and bias go into the linear map: it has fewer numbers than the features.
         weight = self.weight * self.norm_weight.view(3, 1, width)
         bias = torch.einsum("qoi,qi->qo", self.weight, self.norm_bias.view(3, width)) + self.bias.view(3, width)
-        if exporting() or is_large(x[0], width, width):  # three products, which a file can keep in 8 bits
+        if exporting() or large:  # three products, which a file can keep in 8 bits
             return torch.stack([linear(*one) for one in zip(x, weight, bias, strict=True)]).view(3, batch, -1, width)
         return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2)).view(3, batch, -1, width)
 
