@@ -22,6 +22,7 @@ BASELINES = ("rgb", "rgbonly")  # names that mean: sees no motion, in training o
 CEILINGS = ("twostream", "rgbflow", "rgbgradient", "rgbmotion")  # names that mean: sees motion at inference
 SUBJECTS = ("decomposed", "ours")
 SCHEMA = "flowless/evaluation/1"
+LEAST_GAP = 0.01  # of average mAP; shares of a smaller one are noise
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,14 @@ class Findings:
         return next(run.score for run in self.runs if run.name == name)
 
     def gap_closed(self, name: str) -> float | None:
-        """How far average mAP got on the way from the baseline (0) to the ceiling (1); None without such a way."""
+        """How far average mAP got on the way from the baseline (0) to the ceiling (1); None without a way of a point
+        or more, of which shares would be noise."""
         if self.roles.ceiling is None:
             return None
         low, high, here = (
             self.score(each).result.average_mAP for each in (self.roles.baseline, self.roles.ceiling, name)
         )
-        return (here - low) / (high - low) if high > low else None
+        return share_of_gap(low, high, here)
 
     def to_json(self) -> dict[str, Any]:
         first = self.runs[0].score
@@ -94,6 +96,11 @@ class Findings:
             "diagnosis": self.diagnoses[name].to_json(),
             "precision_recall": {"tiou": self.tiou, "recall": RECALL.tolist(), "mean_precision": curve.tolist()},
         }
+
+
+def share_of_gap(low: float, high: float, here: float) -> float | None:
+    """How far `here` is from low (0) to high (1), all fractions of mAP; None where these are not LEAST_GAP apart."""
+    return (here - low) / (high - low) if high - low >= LEAST_GAP else None
 
 
 def find(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from evaluate.metrics.significance import SeedsGain
+from evaluate.reporting.findings import share_of_gap
 from flowless.comparing.methods import BASELINE, CEILING, FIRST
 
 
@@ -93,11 +94,12 @@ def spread(values: Sequence[float]) -> str:
 
 
 def gap(name: str, means: Mapping[str, Mapping[str, float]], subset: str) -> str:
-    """How much of the way from RGB alone to two streams a row goes, such as "61 %"; empty without both ends."""
+    """How much of the way from RGB alone to two streams a row goes, such as "61 %"; empty without both ends, a point apart."""
     if BASELINE not in means or CEILING not in means:
         return ""
     low, high = means[BASELINE][subset], means[CEILING][subset]
-    return f"{100 * (means[name][subset] - low) / (high - low):.0f} %" if high > low else ""
+    share = share_of_gap(low / 100, high / 100, means[name][subset] / 100)
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def above(

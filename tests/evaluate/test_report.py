@@ -19,7 +19,7 @@ from evaluate.files.detections import make_detections
 from evaluate.metrics.curves import RECALL, class_curves
 from evaluate.metrics.runs import JudgedRun
 from evaluate.metrics.scores import judge
-from evaluate.reporting.findings import find, roles_of
+from evaluate.reporting.findings import find, roles_of, share_of_gap
 from evaluate.reporting.svg import spread, tag, text_width
 from evaluate.reporting.timeline_svg import tick_step
 
@@ -221,6 +221,7 @@ def test_a_run_below_the_baseline_closes_less_than_nothing(world: dict[str, str]
     some = judge(truth, make_detections([("v00", "jump", 10, 16, 0.5)]), subset="Test", tiou="0.5")
     runs = [JudgedRun("rgb", some), JudgedRun("worse", nothing), JudgedRun("two-stream", some)]
     assert find(runs, roles_of([run.name for run in runs]), resamples=0).gap_closed("worse") is None  # no gap at all
+    assert share_of_gap(0.50, 0.509, 0.48) is None and share_of_gap(0.50, 0.52, 0.51) == pytest.approx(0.5)
     runs = [JudgedRun("rgb", nothing), JudgedRun("decomposed", nothing), JudgedRun("two-stream", some)]
     assert find(runs, roles_of([run.name for run in runs]), resamples=0).gap_closed("decomposed") == 0
 
