@@ -94,7 +94,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def gap(name: str, means: Mapping[str, Mapping[str, float]], subset: str) -> str:
-    """How much of the way from RGB alone to two streams a row goes, such as "61 %"; empty without both ends or a point."""
+    """How much of the way from RGB alone to two streams a row goes, such as "61 %"; empty without such a way."""
     if BASELINE not in means or CEILING not in means:
         return ""
     low, high = means[BASELINE][subset], means[CEILING][subset]

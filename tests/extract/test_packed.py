@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from extract.backbones import BACKBONES, build_backbone
+from extract.backbones import BACKBONES, PRECISIONS, build_backbone
 from extract.backbones.i3d import Pool
 from extract.backbones.layers.packed import X86, Packed, can_run, max_pool, pack
 from extract.backbones.layers.padding import SameConv3d, pad_same
-from features.computing.precision import computes_bfloat16
 
 pytestmark = pytest.mark.skipif(not X86, reason="networks are packed on x86 alone")
 CAST = {torch.float32: 2e-6, torch.bfloat16: 2e-2}  # relative error of a layer
@@ -135,8 +134,8 @@ FAST = ("i3d_inception", "r2plus1d_18")
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in PACKED])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_packed_backbone_gives_the_features_that_it_gave(name: str, precision: str, tmp_path: Path) -> None:
-    if precision == "bfloat16" and not computes_bfloat16():
-        pytest.skip("this CPU does not compute in bfloat16")
+    if not can_run(PRECISIONS[precision]):
+        pytest.skip(f"no {precision} here")
     weights = tmp_path / "w.pt"
     torch.save(with_statistics(build_backbone(name, "rgb", quiet=True)).state_dict(), weights)
     kind, side = BACKBONES[name], BACKBONES[name].geometry.crop
