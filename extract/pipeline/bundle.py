@@ -7,21 +7,20 @@ embedded, and what goes wrong with it costs no other.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain
 from typing import Any, NamedTuple
 
 import cv2
 
 from extract.cues.clips import Clip
 from extract.pipeline.embedding import Seen, embed_batch
-from extract.pipeline.tasks import commit, networks_of, streams_of
+from extract.pipeline.tasks import clips_at_a_time, commit, networks_of, streams_of
 from features.running.ahead import ahead
 from features.running.stopwatch import Stopwatch
 from flow.pipeline.planning import as_planned, video_of
 
 
 class BundledVideo:
-    """A video among others: how it is read, and what came of that."""
+    """A video among others: how it is read, and what came of that. What reading it takes is there while it is read."""
 
     def __init__(self, key: str, payload: dict[str, Any], beat: Callable[[int], None]) -> None:
         self.key, self.payload, self.beat = key, payload, beat
@@ -29,13 +28,14 @@ class BundledVideo:
         self.reading = Stopwatch(clock=reading_clock(payload))
         self.network = Stopwatch(self.streams[0].device)
         self.error: Exception | None = None
-        watched = networks_of(payload["video"], self.streams, self.reading, beat)
-        self.seen = Seen(video_of(payload).path, watched, self.reading, beat)
+        self.seen: Seen | None = None
 
     def clips(self) -> Iterator[tuple[Clip, ...]]:
         """All of them, or those before the error, which is kept."""
         try:
-            with as_planned(self.payload, self.beat):
+            watched = networks_of(self.payload["video"], self.streams, self.reading, self.beat)
+            with as_planned(self.payload, self.beat) as info:
+                self.seen = Seen(info.path, watched, self.reading, self.beat)
                 yield from self.seen.clips()
         except Exception as error:
             self.error = error
@@ -46,6 +46,7 @@ class BundledVideo:
         try:
             if self.error is not None:
                 raise self.error
+            assert self.seen is not None
             made = self.seen.embeddings()
         except Exception as error:
             return {**outcome, "cause": type(error).__name__, "message": str(error)}
@@ -66,8 +67,7 @@ def extract_bundle(payload: dict[str, Any], beat: Callable[[int], None]) -> dict
     The record has an outcome for each, and the share of the time in which the networks were at work.
     """
     cv2.setNumThreads(1)
-    done, frames = 0, 0
-    videos: list[BundledVideo] = []
+    frames = 0
     outcomes: list[dict[str, Any]] = []
 
     def count(before: int, now: int) -> None:
@@ -75,14 +75,18 @@ def extract_bundle(payload: dict[str, Any], beat: Callable[[int], None]) -> dict
         frames = before + now
         beat(frames)
 
-    for key, one in payload["videos"].items():
-        videos.append(BundledVideo(key, one, partial(count, done)))
-        done += one["info"]["num_frames"]
-    size, began, at_work = videos[0].seen.batch, time.perf_counter(), 0.0
-    for batch in by_clips(ahead(chain.from_iterable(map(pieces, videos)), 2 * size), size):
-        clips = [(piece.video.seen, piece.clips) for piece in batch if piece.clips is not None]
+    def read() -> Iterator[Piece]:
+        before = 0
+        for key, one in payload["videos"].items():
+            yield from pieces(BundledVideo(key, one, partial(count, before)))
+            before += one["info"]["num_frames"]
+
+    settings = streams_of(next(iter(payload["videos"].values())))[0]
+    size, began, at_work = clips_at_a_time(settings), time.perf_counter(), 0.0
+    for batch in by_clips(ahead(read(), 2 * size), size):
+        clips = [(piece.video.seen, piece.clips) for piece in batch if piece.video.seen and piece.clips is not None]
         if clips:
-            watch, asked = Stopwatch(videos[0].streams[0].device), time.perf_counter()
+            watch, asked = Stopwatch(settings.device), time.perf_counter()
             embed_batch(clips, watch)
             at_work += time.perf_counter() - asked
             share(watch, batch)

@@ -119,10 +119,15 @@ def _built(
     return made
 
 
+def clips_at_a_time(settings: ClipSettings) -> int:
+    """As asked for, else what the backbone chooses for the device."""
+    return settings.batch or settings.network.batch[settings.device.partition(":")[0]]
+
+
 def _backbone(settings: ClipSettings, beat: Callable[[int], None]) -> Backbone:
     """The backbone of these settings, built once per process."""
     made = settings
-    whole = (made.batch or made.network.batch[made.device.partition(":")[0]]) if made.compiled else 0
+    whole = clips_at_a_time(made) if made.compiled else 0
     with beating(beat, made.compiled):
         network = (made.backbone, made.cue, made.weights, made.device, made.precision, made.first_layer)
         return _built(*network, whole, made.window if whole else 0)
