@@ -1,12 +1,13 @@
 """Training step and inference of our ActionFormer against its authors' code, at THUMOS'14 size.
 
     git clone https://github.com/happyharrycn/actionformer_release reference
-    python tests/bench/bench_published.py --reference reference [--rounds 5] [--threads 1]
+    python tests/bench/bench_published.py --reference reference [--rounds 5] [--threads 1] [--device cuda [--compile]]
 
 A step: 2 samples of 2304 steps, 1024 channels, 32 actions each; forward, backward, clip, AdamW, average of the weights.
 Inference: one video of 2304 steps to candidates, without suppression. Each implementation has a process of its own,
-set up as its own command does it; they take turns, and ratios are those of medians of processor time. The published
-code is run in float32, as published. Bars: float32 1.15 and 1.3; bfloat16 3 where the CPU has AMX, else 1.5 and 1.5.
+set up as its own command does it; they take turns, and ratios are those of medians of processor time, on a GPU of the
+clock. The published code is run in float32, as published. Bars on a CPU: float32 1.15 and 1.3; bfloat16 3 where it has
+AMX, else 1.5 and 1.5.
 """
 
 import argparse
@@ -32,11 +33,12 @@ from full_size import CHANNELS, CLASSES, SEGMENTS, STEPS, batch_of_two, method_o
 from detect.inference import candidates  # noqa: E402
 from detect.precision import set_precision  # noqa: E402
 from features.computing.allocation import keep_freed_memory  # noqa: E402
+from features.computing.compiling import compile_parts  # noqa: E402
 
 Calls = dict[str, Callable[[], object]]
 
 
-def published(checkout: Path) -> Calls:
+def published(checkout: Path, device: str) -> Calls:
     """Its model from its own configuration; what its step does stands in its train_one_epoch."""
     sys.path.insert(0, str(checkout))
     unused = {name: types.ModuleType(name) for name in ("nms_1d_cpu", "pandas")}  # suppression, its evaluator
@@ -46,7 +48,7 @@ def published(checkout: Path) -> Calls:
     config["model"]["input_dim"] = CHANNELS
     config["model"]["test_cfg"]["nms_method"] = "none"
     torch.manual_seed(0)
-    model = modeling.make_meta_arch(config["model_name"], **config["model"]).train()
+    model = modeling.make_meta_arch(config["model_name"], **config["model"]).train().to(device)
     optimiser, average = utils.make_optimizer(model, config["opt"]), utils.ModelEma(model)
     torch.manual_seed(1)
     segments, labels = torch.tensor(SEGMENTS), torch.arange(len(SEGMENTS)) % CLASSES
@@ -72,25 +74,28 @@ def published(checkout: Path) -> Calls:
     return {"step": step, "inference": infer}
 
 
-def ours() -> Calls:
+def ours(device: str, compiled: bool) -> Calls:
     keep_freed_memory()
     batch = batch_of_two()
     features = {"rgb": np.ascontiguousarray(batch.cues["rgb"][0].T.numpy())}  # (T, D), as a store gives them
     windows = full_size.detector(("rgb",)).head.sample.windows(STEPS)
     calls: Calls = {}
     for precision in ("float32", "bfloat16"):
-        model = full_size.detector(("rgb",)).eval()
+        model, method = full_size.detector(("rgb",)).eval().to(device), method_of("supervised", precision).to(device)
         set_precision(model, precision)
-        calls[f"step {precision}"] = training_step(method_of("supervised", precision), lambda: batch)
+        if compiled:
+            compile_parts(model, device)
+            compile_parts(method, device)
+        calls[f"step {precision}"] = training_step(method, lambda: batch.to(torch.device(device)))
         calls[f"inference {precision}"] = lambda model=model: candidates(model, [features], [windows])  # type: ignore[misc]
     return calls
 
 
-def serve(calls: Calls) -> None:
+def serve(calls: Calls, device: str) -> None:
     """Answers each line, the name of a call, with the seconds it took."""
     print(json.dumps(list(calls)), flush=True)
     for line in sys.stdin:
-        print(seconds(calls[line.strip()]), flush=True)
+        print(seconds(calls[line.strip()], device), flush=True)
 
 
 def main() -> int:
@@ -98,6 +103,8 @@ def main() -> int:
     parser.add_argument("--reference", type=Path, help="checkout of ActionFormer's repository")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--compile", action="store_true", help="ours")
     parser.add_argument("--serve", choices=["ours", "published"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -105,9 +112,12 @@ def main() -> int:
         print(json.dumps({"bench": "published", "not run": "--reference names no checkout"}))
         return 0
     if args.serve:
-        serve(ours() if args.serve == "ours" else published(args.reference.resolve()))
+        of_ours = args.serve == "ours"
+        checkout = args.reference.resolve()
+        serve(ours(args.device, args.compile) if of_ours else published(checkout, args.device), args.device)
         return 0
-    again = [sys.executable, __file__, "--reference", str(args.reference), "--threads", str(args.threads), "--serve"]
+    again = [sys.executable, __file__, "--reference", str(args.reference), "--threads", str(args.threads)]
+    again += ["--device", args.device, *["--compile"] * args.compile, "--serve"]
     workers, names = [], []
     for which in ("published", "ours"):
         workers.append(subprocess.Popen([*again, which], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
