@@ -45,13 +45,12 @@ def learnt(method: nn.Module, batch: object) -> tuple[Tensor, Tensor]:
     return torch.stack(losses), torch.cat([p.grad.flatten() for p in method.parameters() if p.grad is not None])
 
 
+QUICK = {("supervised", "actionformer"), ("decomposed", "tags")}  # compiling costs seconds for each
+EVERY = [(method, head) for method in METHODS for head in HEADS_AND_UNNAMED]
+
+
 @pytest.mark.parametrize(
-    ("method", "head"),
-    [
-        pytest.param(method, head, marks=[] if "decomposed" in method or head == "actionformer" else pytest.mark.slow)
-        for method in METHODS
-        for head in HEADS_AND_UNNAMED
-    ],
+    ("method", "head"), [pytest.param(*one, marks=[] if one in QUICK else pytest.mark.slow) for one in EVERY]
 )
 def test_losses_and_gradients_are_those_without(method: str, head: str, capsys: pytest.CaptureFixture[str]) -> None:
     batch = batch_of(head=head)
