@@ -15,6 +15,7 @@ from extract.cues.cue import CUES, SourceOptions
 from extract.pipeline.embedding import Embeddings, Network, Watched, embed_cues
 from extract.pipeline.seen import labels_seen
 from extract.pipeline.settings import ClipSettings
+from features.computing import compiling
 from features.running.stopwatch import Stopwatch
 from features.storage.store import Part, write_part
 from flow.decode.video import VideoInfo
@@ -75,6 +76,7 @@ def commit(
         "seconds": dict(seconds),
         "device": streams[0].device,
         "threads": torch.get_num_threads(),
+        **({"notes": list(compiling.told)} if streams[0].compiled else {}),
     }
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 BACKEND = "inductor"
+told: list[str] = []  # what `tell` said in this process, for those who do not see its stderr
 
 
 def add_compile(parser: argparse.ArgumentParser, what: str) -> None:
@@ -88,4 +89,6 @@ def tell(error: Exception, part: str = "") -> None:
     error = getattr(error, "inner_exception", error)  # of torch._dynamo.exc.BackendCompilerFailed
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     where = f"{part} runs as it is" if part else "goes on without"
-    print(f"--compile: {where}: {type(error).__name__}: {reason:.300}", file=sys.stderr)
+    line = f"--compile: {where}: {type(error).__name__}: {reason:.300}"
+    told.append(line)
+    print(line, file=sys.stderr)

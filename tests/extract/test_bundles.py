@@ -11,6 +11,7 @@ import torch
 from test_extraction import nano, write_video
 
 import features
+from extract import rgb
 from extract.backbones import build_backbone
 from extract.learning.student import Student
 from extract.learning.tuning import Classifier
@@ -152,6 +153,18 @@ def test_a_compiled_network_gives_the_features_that_it_gives_otherwise(
         fingerprints = [store.attributes(name, "rgb")["fingerprint"] for store in stores]
         assert fingerprints[0] == fingerprints[1]  # as another batch has
     assert "runs as it is" not in capsys.readouterr().err
+
+
+def test_why_a_network_is_not_compiled_reaches_the_user(
+    videos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the child that finds out, whose stderr nobody sees."""
+    monkeypatch.setenv("CXX", "/there/is/none")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    given = ["--videos", str(videos["a"]), "--features", str(tmp_path / "f.h5"), "--backbone", "nano", "--compile"]
+    assert rgb.main(given) == 0
+    said = capsys.readouterr().out
+    assert said.count("note: --compile: goes on without: InvalidCxxCompiler") == 1
 
 
 def test_it_always_sees_as_many_clips_and_is_compiled_once(traced: None, monkeypatch: pytest.MonkeyPatch) -> None:
