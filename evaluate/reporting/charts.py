@@ -62,7 +62,7 @@ def precision_recall_chart(
     colours: Mapping[str, str],
     size: float,
 ) -> str:
-    """Mean precision over recall of each run; the runs and their mAP stand in the corner that curves leave free."""
+    """Mean precision over recall of each run; the runs and their mAP stand to the right, above or below."""
     left, high, height = 34.0, 12.0, 210.0
     across = size - left - 12
     parts = _y_axis(left, left + across, high, height, 1.0)
@@ -73,9 +73,11 @@ def precision_recall_chart(
         points = zip(RECALL.tolist(), mean_curve(each).tolist(), strict=True)
         drawn = [(left + across * recall, high + height * (1 - precision)) for recall, precision in points]
         parts.append(titled(path(drawn, colours[name]), name))
-    parts.append(text(size - 12, high + 14, "mAP", text_anchor="end"))
+    to_the_right = np.mean([mean_curve(each)[RECALL >= 0.6].mean() for each in curves.values()])
+    top = high if to_the_right < 0.5 else high + height - 16 * len(map_) - 24
+    parts.append(text(size - 12, top + 14, "mAP", text_anchor="end"))
     for i, name in enumerate(sorted(map_, key=lambda each: -map_[each])):
-        y = high + 31 + 16 * i
+        y = top + 31 + 16 * i
         parts.append(text(size - 50, y, name, text_anchor="end", fill=colours[name], font_weight=600))
         parts.append(text(size - 12, y, f"{100 * map_[name]:.1f}", text_anchor="end", fill=INK))
     return picture(size, high + height + 40, "".join(parts), "precision over recall, a line for each run")
